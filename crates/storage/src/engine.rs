@@ -1,0 +1,236 @@
+//! What an engine promises. Bodies are canonical JSON text here; types and contexts are the business of `Store`.
+//! Every call that touches documents takes the tenant first, and no driver type appears.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use kernel::{Error, Result, Tenant, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Collection, Index, Key, Range};
+
+/// Most events of a document that wait to be published.
+pub const MAX_EVENTS: usize = 32;
+/// Request ids that a document remembers.
+pub const MAX_REMEMBERED: usize = 16;
+
+/// A boxed answer, so that engines are objects.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// Computes the key fields of a stored body, in the order of the declaration.
+pub type Rekey = fn(&str) -> Result<Vec<Option<Key>>>;
+
+/// A store of documents. Each call ends within ten seconds.
+///
+/// Errors of every call: `STORE_BUSY` (not begun), `STORE_SLOW` (a read that took too long), `STORE_BROKEN` (writes have
+/// stopped), `STORE_FAILED` and `STORE_CORRUPT` (defects); of every write: `DISK_FULL` (not applied), `MAYBE_APPLIED`.
+///
+/// Documents are reached within one tenant only:
+/// ```
+/// # use {kernel::{Result, Tenant, Time}, storage::{Engine, Place, Stored}};
+/// async fn get(engine: &dyn Engine, tenant: &Tenant, place: Place) -> Result<Option<Stored>> {
+///     engine.get(tenant, place, Time::default()).await
+/// }
+/// ```
+/// ```compile_fail,E0061
+/// # use {kernel::{Result, Tenant, Time}, storage::{Engine, Place, Stored}};
+/// async fn get(engine: &dyn Engine, place: Place) -> Result<Option<Stored>> {
+///     engine.get(place, Time::default()).await
+/// }
+/// ```
+pub trait Engine: fmt::Debug + Send + Sync + 'static {
+    /// Makes the collection servable; idempotent. On a higher version than the stored one the keys of all documents are
+    /// written anew by `rekey`, then missing indexes are built. Errors: `COLLECTION_INVALID`, `DUPLICATES`.
+    fn define(&self, collection: &'static Collection, rekey: Rekey) -> Answer<'_, ()>;
+
+    /// Writes version 1 where no document, tombstone or burned id stands. An expired document without events gives way,
+    /// also where it holds a unique key. Errors: `ALREADY_EXISTS`, `OUTBOX_FULL`.
+    fn insert<'a>(&'a self, tenant: &'a Tenant, place: Place, write: Write) -> Answer<'a, Stored>;
+
+    /// The document; none when absent, removed, or expired at `now`. Errors: `RECORD_CORRUPT`.
+    fn get<'a>(&'a self, tenant: &'a Tenant, place: Place, now: Time) -> Answer<'a, Option<Stored>>;
+
+    /// Writes the next version when the present one is `seen`; unique keys as in `insert`.
+    /// Errors: `NOT_FOUND`, `VERSION_STALE`, `ALREADY_EXISTS`, `OUTBOX_FULL`.
+    fn replace<'a>(&'a self, tenant: &'a Tenant, place: Place, seen: i64, write: Write) -> Answer<'a, Stored>;
+
+    /// Removes the document when its version is `seen`; a tombstone stays while events wait or when ids burn.
+    /// Errors: `NOT_FOUND`, `VERSION_STALE`, `OUTBOX_FULL`.
+    fn remove<'a>(&'a self, tenant: &'a Tenant, place: Place, seen: i64, erase: Erase) -> Answer<'a, ()>;
+
+    /// One page in the order of an index. A page may be short; the end is where no cursor comes. Errors: `RECORD_CORRUPT`.
+    fn find<'a>(&'a self, tenant: &'a Tenant, scan: Scan) -> Answer<'a, Rows>;
+
+    /// How the engine would serve this scan, in its own words.
+    fn explain<'a>(&'a self, tenant: &'a Tenant, scan: Scan) -> Answer<'a, String>;
+
+    /// Whether the engine serves. Errors: `STORE_BROKEN`.
+    fn ready(&self) -> Result<()>;
+
+    /// What it has done since it was opened.
+    fn metrics(&self) -> Metrics;
+}
+
+/// Where a document stands within its tenant.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The kind of document.
+    pub collection: &'static Collection,
+    /// Its id.
+    pub id: String,
+}
+
+/// A document ready to be written.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// Drawn once per change: tells our own write from another's.
+    pub writer: i64,
+    /// Canonical JSON.
+    pub body: String,
+    /// Values of the declared key fields, in their order.
+    pub keys: Vec<Option<Key>>,
+    /// When it expires.
+    pub expires: Option<Time>,
+    /// When it wants attention.
+    pub due: Option<Time>,
+    /// New events.
+    pub events: Vec<PendingEvent>,
+    /// The request id; its version and time are set by `remember`.
+    pub once: Option<OnceEntry>,
+    /// The time of the change.
+    pub now: Time,
+}
+
+/// A removal ready to be written.
+#[derive(Clone, Debug)]
+pub struct Erase {
+    /// Drawn once per change.
+    pub writer: i64,
+    /// New events.
+    pub events: Vec<PendingEvent>,
+    /// The time of the change.
+    pub now: Time,
+}
+
+/// An event that waits in its document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingEvent {
+    /// `evt_…`, by which subscribers tell duplicates.
+    pub id: String,
+    /// What happened.
+    pub kind: String,
+    /// The protobuf message in base64url.
+    pub payload: String,
+    /// The version that the change made.
+    pub version: i64,
+    /// When, in microseconds.
+    pub at: i64,
+}
+
+/// A remembered request id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnceEntry {
+    /// Actor and request id, hashed.
+    pub id: String,
+    /// What was asked, hashed.
+    pub digest: String,
+    /// The version that the change made.
+    pub version: i64,
+    /// When, in microseconds.
+    pub at: i64,
+}
+
+/// A document as stored.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Its id.
+    pub id: String,
+    /// Its version, from 1.
+    pub version: i64,
+    /// Canonical JSON.
+    pub body: String,
+    /// Remembered request ids, oldest first.
+    pub once: Vec<OnceEntry>,
+}
+
+impl Stored {
+    /// A document as read, once its body agrees with its checksum. Errors: `RECORD_CORRUPT`.
+    pub(crate) fn checked(self, collection: &Collection, crc: i64) -> Result<Self> {
+        if i64::from(crc32c::crc32c(self.body.as_bytes())) == crc {
+            return Ok(self);
+        }
+        Err(Error::internal("RECORD_CORRUPT", format!("{} {} does not agree with its checksum", collection.name, self.id)))
+    }
+}
+
+/// A part of an index, to be read in order.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// The kind of document.
+    pub collection: &'static Collection,
+    /// The index that serves.
+    pub index: &'static Index,
+    /// Values of the first keys of the index.
+    pub prefix: Vec<Key>,
+    /// A part of the next key.
+    pub range: Option<Range>,
+    /// From the end.
+    pub descending: bool,
+    /// Where the page before ended.
+    pub after: Option<Cursor>,
+    /// Most documents wanted, from 1.
+    pub limit: usize,
+    /// Documents expired at this time are skipped.
+    pub now: Time,
+}
+
+/// A place in an index: the keys after the prefix, and the id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Values of the keys after the prefix.
+    pub keys: Vec<Key>,
+    /// The tie-breaker.
+    pub id: String,
+}
+
+/// One page of documents.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// In the order of the index.
+    pub items: Vec<Stored>,
+    /// Where to go on; none at the end.
+    pub next: Option<Cursor>,
+}
+
+/// Counters since the engine was opened, and sizes now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Changes asked for, refused ones included.
+    pub changes: u64,
+    /// Commits that held them.
+    pub commits: u64,
+    /// Reads.
+    pub reads: u64,
+    /// Changes that wait for the writer.
+    pub queued: u64,
+    /// Bytes of the write-ahead log.
+    pub wal_bytes: u64,
+}
+
+/// The events that wait after new ones have joined. Errors: `OUTBOX_FULL`.
+pub(crate) fn enqueue(mut waiting: Vec<PendingEvent>, new: Vec<PendingEvent>, version: i64) -> Result<Vec<PendingEvent>> {
+    if waiting.len() + new.len() > MAX_EVENTS {
+        return Err(Error::exhausted("OUTBOX_FULL", format!("more than {MAX_EVENTS} events wait to be published")));
+    }
+    waiting.extend(new.into_iter().map(|event| PendingEvent { version, ..event }));
+    Ok(waiting)
+}
+
+/// The request ids remembered after a change, the oldest forgotten.
+pub(crate) fn remember(mut known: Vec<OnceEntry>, new: Option<OnceEntry>, version: i64, now: Time) -> Vec<OnceEntry> {
+    known.extend(new.map(|entry| OnceEntry { version, at: now.micros(), ..entry }));
+    let surplus = known.len().saturating_sub(MAX_REMEMBERED);
+    known.drain(..surplus);
+    known
+}

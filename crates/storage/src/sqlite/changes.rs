@@ -1,0 +1,274 @@
+//! Changes of one document. Each runs inside the writer's savepoint: reads the envelope, decides, writes one row.
+
+use kernel::{Error, Tenant, Time};
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+use serde::Serialize;
+
+use super::fault::Fault;
+use super::reads::{holder, list};
+use super::sql::{column, table, value, violated};
+use crate::change::already_exists;
+use crate::engine::{Erase, OnceEntry, PendingEvent, Place, Scan, Stored, Write, enqueue, remember};
+use crate::record::{Index, Key};
+
+/// Values of the column `del`.
+const DRAINING: i64 = 1;
+const BURNED: i64 = 2;
+
+/// The envelope of a row, without its body.
+struct Envelope {
+    version: i64,
+    writer: i64,
+    deleted: bool,
+    expires: Option<i64>,
+    due: Option<i64>,
+    publish: Option<i64>,
+    waiting: Vec<PendingEvent>,
+    once: Vec<OnceEntry>,
+    keys: Vec<Value>,
+}
+
+impl Envelope {
+    fn read(conn: &Connection, tenant: &Tenant, place: &Place) -> Result<Option<Self>, Fault> {
+        let keys: String = place.collection.keys.iter().map(|(name, _)| format!(", {}", column(name))).collect();
+        let sql = format!("SELECT v, w, del, exp, due, obn, ob, once{keys} FROM {} WHERE t = ?1 AND id = ?2", table(place.collection));
+        let mut statement = conn.prepare_cached(&sql)?;
+        let mut rows = statement.query((tenant.as_str(), &place.id))?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        let keys = (0..place.collection.keys.len()).map(|at| row.get(8 + at)).collect::<rusqlite::Result<_>>()?;
+        Ok(Some(Self {
+            version: row.get(0)?,
+            writer: row.get(1)?,
+            deleted: row.get::<_, i64>(2)? != 0,
+            expires: row.get(3)?,
+            due: row.get(4)?,
+            publish: row.get(5)?,
+            waiting: list(row, 6)?,
+            once: list(row, 7)?,
+            keys,
+        }))
+    }
+
+    fn expired(&self, now: Time) -> bool {
+        self.expires.is_some_and(|expires| expires <= now.micros())
+    }
+
+    fn present(&self, now: Time) -> bool {
+        !self.deleted && !self.expired(now)
+    }
+}
+
+/// See `Engine::insert`.
+pub(super) fn insert(conn: &Connection, tenant: &Tenant, place: Place, write: Write) -> Result<Stored, Fault> {
+    if let Some(found) = Envelope::read(conn, tenant, &place)? {
+        if found.writer == write.writer {
+            return Ok(applied(place, write, found.version, found.once));
+        }
+        if !vacate(conn, tenant, &place, &found, write.now)? || place.collection.burns {
+            return Err(already_exists("_id").into());
+        }
+    }
+    let waiting = enqueue(Vec::new(), write.events.clone(), 1)?;
+    let once = remember(Vec::new(), write.once.clone(), 1, write.now);
+    let mut row = Assignments::default();
+    row.set("t", tenant.as_str().to_owned());
+    row.set("id", place.id.clone());
+    row.set("v", 1);
+    row.set_document(&write);
+    row.set_all_keys(&place, &write.keys);
+    row.set("exp", write.expires.map(Time::micros));
+    row.set("due", write.due.map(Time::micros));
+    row.set("obn", (!waiting.is_empty()).then(|| write.now.micros()));
+    row.set_list("ob", &waiting)?;
+    row.set_list("once", &once)?;
+    let marks = vec!["?"; row.columns.len()].join(", ");
+    let sql = format!("INSERT INTO {} ({}) VALUES ({marks})", table(place.collection), row.columns.join(", "));
+    put(conn, tenant, &place, &write, (&sql, &row.values))?;
+    Ok(applied(place, write, 1, once))
+}
+
+/// See `Engine::replace`.
+pub(super) fn replace(conn: &Connection, tenant: &Tenant, place: Place, seen: i64, write: Write) -> Result<Stored, Fault> {
+    let found = present(conn, tenant, &place, write.now)?;
+    let version = next_version(&found, seen)?;
+    let mut row = Assignments::default();
+    row.set("v", version);
+    row.set_document(&write);
+    row.set_changed_keys(&place, &found.keys, &write.keys);
+    row.set_changed("exp", found.expires, write.expires.map(Time::micros));
+    row.set_changed("due", found.due, write.due.map(Time::micros));
+    if !write.events.is_empty() {
+        row.set_events(found.publish, found.waiting, write.events.clone(), (version, write.now))?;
+    }
+    let once = remember(found.once, write.once.clone(), version, write.now);
+    if write.once.is_some() {
+        row.set_list("once", &once)?;
+    }
+    let sql = row.update(tenant, &place);
+    put(conn, tenant, &place, &write, (&sql, &row.values))?;
+    Ok(applied(place, write, version, once))
+}
+
+/// See `Engine::remove`.
+pub(super) fn remove(conn: &Connection, tenant: &Tenant, place: &Place, seen: i64, erase: Erase) -> Result<(), Fault> {
+    let found = present(conn, tenant, place, erase.now)?;
+    let version = next_version(&found, seen)?;
+    if found.waiting.is_empty() && erase.events.is_empty() && !place.collection.burns {
+        return delete(conn, tenant, place);
+    }
+    let mut row = Assignments::default();
+    row.set("v", version);
+    row.set("w", erase.writer);
+    let draining = !found.waiting.is_empty() || !erase.events.is_empty();
+    if !erase.events.is_empty() {
+        row.set_events(found.publish, found.waiting, erase.events, (version, erase.now))?;
+    }
+    row.set("del", if draining { DRAINING } else { BURNED });
+    bury(conn, tenant, place, row)
+}
+
+fn present(conn: &Connection, tenant: &Tenant, place: &Place, now: Time) -> Result<Envelope, Fault> {
+    let found = Envelope::read(conn, tenant, place)?.filter(|found| found.present(now));
+    found.ok_or_else(|| Error::not_found(&place.id).into())
+}
+
+fn next_version(found: &Envelope, seen: i64) -> Result<i64, Error> {
+    if found.version == seen {
+        return Ok(seen + 1);
+    }
+    Err(Error::stale("VERSION_STALE", format!("version {seen} was read, version {} is present", found.version)))
+}
+
+fn applied(place: Place, write: Write, version: i64, once: Vec<OnceEntry>) -> Stored {
+    Stored { id: place.id, version, body: write.body, once }
+}
+
+/// Runs an insert or update. Where a unique key is held by an expired document, that one goes first.
+fn put(conn: &Connection, tenant: &Tenant, place: &Place, write: &Write, (sql, values): (&str, &[Value])) -> Result<(), Fault> {
+    loop {
+        let Err(cause) = conn.prepare_cached(sql)?.execute(params_from_iter(values)) else { return Ok(()) };
+        let Some(index) = violated(&cause, place.collection) else { return Err(cause.into()) };
+        if !vacate_key(conn, tenant, place, index, write)? {
+            return Err(already_exists(index.name).into());
+        }
+    }
+}
+
+fn vacate_key(conn: &Connection, tenant: &Tenant, place: &Place, index: &'static Index, write: &Write) -> Result<bool, Fault> {
+    let keys = |name: &&str| place.collection.keys.iter().zip(&write.keys).find(|((key, _), _)| key == name)?.1.clone();
+    let prefix: Vec<Key> = index.keys.iter().filter_map(keys).collect();
+    let scan = Scan { collection: place.collection, index, prefix, range: None, descending: false, after: None, limit: 1, now: write.now };
+    let Some(id) = holder(conn, tenant, &scan)? else { return Ok(false) };
+    let place = Place { id, ..place.clone() };
+    match Envelope::read(conn, tenant, &place)? {
+        Some(found) => vacate(conn, tenant, &place, &found, write.now),
+        None => Ok(false),
+    }
+}
+
+/// Removes an expired document without events from its id and its unique keys. Whether it was one.
+fn vacate(conn: &Connection, tenant: &Tenant, place: &Place, found: &Envelope, now: Time) -> Result<bool, Fault> {
+    if found.deleted || !found.expired(now) || found.publish.is_some() {
+        return Ok(false);
+    }
+    if place.collection.burns {
+        let mut row = Assignments::default();
+        row.set("del", BURNED);
+        bury(conn, tenant, place, row)?;
+    } else {
+        delete(conn, tenant, place)?;
+    }
+    Ok(true)
+}
+
+fn delete(conn: &Connection, tenant: &Tenant, place: &Place) -> Result<(), Fault> {
+    let sql = format!("DELETE FROM {} WHERE t = ?1 AND id = ?2", table(place.collection));
+    conn.prepare_cached(&sql)?.execute((tenant.as_str(), &place.id))?;
+    Ok(())
+}
+
+/// Leaves a tombstone: without body, keys, expiry, due time and request ids.
+fn bury(conn: &Connection, tenant: &Tenant, place: &Place, mut row: Assignments) -> Result<(), Fault> {
+    for (name, _) in place.collection.keys {
+        row.set(column(name), Value::Null);
+    }
+    for name in ["exp", "due", "n", "once"] {
+        row.set(name, Value::Null);
+    }
+    row.set("crc", 0);
+    row.set("b", String::new());
+    let sql = row.update(tenant, place);
+    conn.prepare_cached(&sql)?.execute(params_from_iter(row.values))?;
+    Ok(())
+}
+
+/// Columns and what they are set to.
+#[derive(Default)]
+struct Assignments {
+    columns: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Assignments {
+    fn set(&mut self, column: impl Into<String>, value: impl Into<Value>) {
+        self.columns.push(column.into());
+        self.values.push(value.into());
+    }
+
+    /// Indexed columns are named only when they change: naming one rewrites its index.
+    fn set_changed(&mut self, column: &str, old: Option<i64>, new: Option<i64>) {
+        if old != new {
+            self.set(column, new);
+        }
+    }
+
+    fn set_document(&mut self, write: &Write) {
+        self.set("w", write.writer);
+        self.set("crc", i64::from(crc32c::crc32c(write.body.as_bytes())));
+        self.set("b", write.body.clone());
+    }
+
+    fn set_all_keys(&mut self, place: &Place, keys: &[Option<Key>]) {
+        for ((name, _), key) in place.collection.keys.iter().zip(keys) {
+            self.set(column(name), value(key));
+        }
+    }
+
+    fn set_changed_keys(&mut self, place: &Place, old: &[Value], new: &[Option<Key>]) {
+        for (((name, _), old), new) in place.collection.keys.iter().zip(old).zip(new.iter().map(value)) {
+            if *old != new {
+                self.set(column(name), new);
+            }
+        }
+    }
+
+    /// New events join those that wait; a relay's lease or back-off stays.
+    fn set_events(
+        &mut self,
+        publish: Option<i64>,
+        waiting: Vec<PendingEvent>,
+        new: Vec<PendingEvent>,
+        (version, now): (i64, Time),
+    ) -> Result<(), Error> {
+        let waiting = enqueue(waiting, new, version)?;
+        self.set_changed("obn", publish, Some(publish.unwrap_or(now.micros()).max(now.micros())));
+        self.set_list("ob", &waiting)
+    }
+
+    fn set_list<T: Serialize>(&mut self, column: &str, items: &[T]) -> Result<(), Error> {
+        let encode =
+            |items| serde_json::to_string(items).map_err(|cause| Error::internal("STORE_FAILED", "a list was not encoded").because(cause));
+        let text = if items.is_empty() { None } else { Some(encode(items)?) };
+        self.set(column, text);
+        Ok(())
+    }
+
+    /// An update of this document; takes the place of the row as its last values.
+    fn update(&mut self, tenant: &Tenant, place: &Place) -> String {
+        let assignments: Vec<_> = self.columns.iter().map(|column| format!("{column} = ?")).collect();
+        self.values.push(Value::Text(tenant.as_str().to_owned()));
+        self.values.push(Value::Text(place.id.clone()));
+        format!("UPDATE {} SET {} WHERE t = ? AND id = ?", table(place.collection), assignments.join(", "))
+    }
+}

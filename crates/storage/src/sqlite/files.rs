@@ -1,0 +1,164 @@
+//! Files of the embedded engine: the directory, the lock against a second process, opening and syncing. No table, no thread.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use kernel::{Clock, Error, Result};
+use rusqlite::{Connection, OpenFlags};
+
+use super::fault::{Fault, broken, plainly};
+use super::{Durability, schema};
+
+/// How long a statement waits for a lock that a backup or an operator's shell holds.
+const LOCK_WAIT_MS: u32 = 5_000;
+/// Prepared statements kept by each connection.
+const STATEMENTS: usize = 256;
+
+/// Where the database is and how it is opened.
+#[derive(Clone, Debug)]
+pub(super) enum Location {
+    /// Nowhere: gone with its only connection.
+    Memory,
+    /// In this file.
+    File(PathBuf, Durability),
+}
+
+impl Location {
+    /// The file of a database in this directory, which is made if need be.
+    pub(super) fn in_directory(dir: &Path, durability: Durability) -> Result<Self> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        made.map_err(|cause| unusable(dir, cause))?;
+        Ok(Self::File(dir.join("store.db"), durability))
+    }
+
+    /// Opens for writing. All that is found or made is in the database file and synced before this returns: beside a main
+    /// file that was never synced a valid log may be discarded.
+    pub(super) fn open(&self) -> Result<Connection> {
+        let Self::File(path, durability) = self else {
+            return plainly(|| prepared(Connection::open_in_memory()?));
+        };
+        create(path).map_err(|cause| unusable(path, cause))?;
+        let conn = plainly(|| {
+            let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+            conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864")?;
+            conn.execute_batch(match durability {
+                Durability::Full => "PRAGMA synchronous = FULL",
+                Durability::Normal => "PRAGMA synchronous = NORMAL",
+            })?;
+            let conn = prepared(conn)?;
+            move_log(&conn)?;
+            Ok(conn)
+        })?;
+        sync(path).map_err(|cause| unusable(path, cause))?;
+        Ok(conn)
+    }
+
+    /// Opens once more after writes have failed. What is in memory only is lost with its connection and cannot be.
+    pub(super) fn reopen(&self) -> Result<Connection, Fault> {
+        match self {
+            Self::Memory => Err(broken().into()),
+            Self::File(..) => Ok(self.open()?),
+        }
+    }
+
+    /// Opens for reading; none where only the writer can read.
+    pub(super) fn reader(&self) -> Result<Option<Connection>> {
+        let Self::File(path, _) = self else { return Ok(None) };
+        plainly(|| {
+            let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+            configure(&conn)?;
+            Ok(Some(conn))
+        })
+    }
+
+    /// Moves what the log holds into the database, as far as readers allow. A failure is met again by the next commit.
+    pub(super) fn checkpoint(&self, conn: &Connection) {
+        if let Self::File(..) = self
+            && let Err(cause) = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))
+        {
+            tracing::warn!(%cause, "the log was not moved into the database");
+        }
+    }
+
+    /// Bytes of the log.
+    pub(super) fn wal_bytes(&self) -> u64 {
+        match self {
+            Self::Memory => 0,
+            Self::File(path, _) => fs::metadata(path.with_extension("db-wal")).map_or(0, |log| log.len()),
+        }
+    }
+}
+
+fn configure(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.busy_timeout(std::time::Duration::from_millis(LOCK_WAIT_MS.into()))?;
+    conn.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -16000")
+}
+
+fn prepared(conn: Connection) -> Result<Connection, Fault> {
+    configure(&conn)?;
+    schema::prepare(&conn)?;
+    Ok(conn)
+}
+
+fn move_log(conn: &Connection) -> Result<(), Fault> {
+    let held: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+    if held == 0 { Ok(()) } else { Err(super::fault::busy().into()) }
+}
+
+/// SQLite gives its log the permissions of the database file.
+fn create(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map(|_| ())
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()?;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    File::open(dir)?.sync_all()?;
+    match dir.parent() {
+        Some(above) if !above.as_os_str().is_empty() => File::open(above)?.sync_all(),
+        _ => Ok(()),
+    }
+}
+
+fn unusable(path: &Path, cause: io::Error) -> Error {
+    Error::unavailable("STORE_UNUSABLE", format!("{} cannot be used", path.display())).because(cause)
+}
+
+/// Keeps other processes out of a directory for as long as it lives; a process that ends in any way lets go.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Errors: `STORE_LOCKED` naming the holder.
+    pub(super) fn take(dir: &Path) -> Result<Self> {
+        let path = dir.join("store.lock");
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut file = opened.map_err(|cause| unusable(&path, cause))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(locked(&path, &mut file)),
+            Err(TryLockError::Error(cause)) => return Err(unusable(&path, cause)),
+        }
+        let named = file.set_len(0).and_then(|()| file.write_all(holder().as_bytes())).and_then(|()| file.sync_all());
+        named.map_err(|cause| unusable(&path, cause))?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn holder() -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "unknown".to_owned());
+    format!("host {} pid {} since {}", host.trim(), std::process::id(), Clock::system().now().seconds())
+}
+
+fn locked(path: &Path, file: &mut File) -> Error {
+    let mut holder = String::new();
+    match file.read_to_string(&mut holder) {
+        Ok(_) => Error::refused("STORE_LOCKED", format!("{} is held by {holder}", path.display())),
+        Err(cause) => Error::refused("STORE_LOCKED", format!("{} is held", path.display())).because(cause),
+    }
+}

@@ -1,0 +1,162 @@
+//! Reads: one document by id, one page of an index. Every statement begins with the tenant.
+
+use kernel::{Result, Tenant, Time};
+use rusqlite::types::{FromSqlError, Value};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use std::ops::Bound;
+
+use super::fault::Fault;
+use super::schema::index_name;
+use super::sql::{column, key, presence, present, table};
+use crate::engine::{Cursor, Place, Rows, Scan, Stored};
+use crate::record::{Collection, Key, Range};
+
+/// Bytes of bodies after which a page ends early: it has to fit into one message.
+const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
+/// Expired documents passed over before a page ends early, so that every read is short.
+const MAX_SKIPPED: usize = 1_000;
+
+/// Columns of a stored document, as `stored` reads them.
+const COLUMNS: &str = "id, v, b, once, crc, exp";
+
+pub(super) fn get(conn: &Connection, tenant: &Tenant, place: &Place, now: Time) -> Result<Option<Stored>, Fault> {
+    let sql = format!("SELECT {COLUMNS} FROM {} WHERE t = ?1 AND id = ?2 AND del = 0", table(place.collection));
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query((tenant.as_str(), &place.id))?;
+    match rows.next()? {
+        Some(row) if !expired(row, now)? => Ok(Some(stored(row, place.collection)?)),
+        _ => Ok(None),
+    }
+}
+
+fn expired(row: &Row<'_>, now: Time) -> rusqlite::Result<bool> {
+    Ok(row.get::<_, Option<i64>>(5)?.is_some_and(|expires| expires <= now.micros()))
+}
+
+fn stored(row: &Row<'_>, collection: &Collection) -> Result<Stored, Fault> {
+    let once = list(row, 3)?;
+    let stored = Stored { id: row.get(0)?, version: row.get(1)?, body: row.get(2)?, once };
+    Ok(stored.checked(collection, row.get(4)?)?)
+}
+
+/// A column that holds a JSON array; NULL = empty.
+pub(super) fn list<T: serde::de::DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<Vec<T>> {
+    let Some(text) = row.get_ref(at)?.as_str_or_null()? else { return Ok(Vec::new()) };
+    serde_json::from_str(text).map_err(|cause| FromSqlError::Other(Box::new(cause)).into())
+}
+
+/// One page, in the order of the index; see `Engine::find`.
+pub(super) fn find(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<Rows, Fault> {
+    let (sql, values) = statement(tenant, scan);
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let mut page = Rows { items: Vec::new(), next: None };
+    let (mut bytes, mut skipped) = (0, 0);
+    let mut last = None;
+    while let Some(row) = rows.next()? {
+        if page.items.len() == scan.limit || bytes >= MAX_PAGE_BYTES || skipped == MAX_SKIPPED {
+            page.next = last;
+            break;
+        }
+        last = Some(cursor(row, scan)?);
+        if expired(row, scan.now)? {
+            skipped += 1;
+        } else {
+            let item = stored(row, scan.collection)?;
+            bytes += item.body.len();
+            page.items.push(item);
+        }
+    }
+    Ok(page)
+}
+
+/// How SQLite would serve this scan.
+pub(super) fn explain(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<String, Fault> {
+    let (sql, values) = statement(tenant, scan);
+    let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+    let steps: Vec<String> = statement.query_map(params_from_iter(values), |row| row.get(3))?.collect::<rusqlite::Result<_>>()?;
+    Ok(steps.join("; "))
+}
+
+fn cursor(row: &Row<'_>, scan: &Scan) -> Result<Cursor, Fault> {
+    let rest = scan.index.keys.iter().skip(scan.prefix.len());
+    let kinds = rest.filter_map(|name| scan.collection.key_type(name));
+    let keys = kinds.enumerate().map(|(at, kind)| key(kind, row.get_ref(6 + at)?)).collect::<Result<_, Fault>>()?;
+    Ok(Cursor { keys, id: row.get(0)? })
+}
+
+/// `INDEXED BY` fails where the index cannot serve; the presence terms are what lets a partial index serve.
+fn statement(tenant: &Tenant, scan: &Scan) -> (String, Vec<Value>) {
+    let columns: Vec<_> = scan.index.keys.iter().map(|name| column(name)).collect();
+    let (fixed, order) = columns.split_at(scan.prefix.len());
+    let mut values = vec![Value::Text(tenant.as_str().to_owned())];
+    let mut terms = vec!["t = ?".to_owned(), presence(scan.index)];
+    for (name, key) in fixed.iter().zip(&scan.prefix) {
+        terms.push(format!("{name} = ?"));
+        values.push(present(key));
+    }
+    for (term, bounds) in limits(scan, order) {
+        terms.push(term);
+        values.extend(bounds);
+    }
+    let mut sorted = order.to_vec();
+    if !scan.index.unique {
+        sorted.push("id".to_owned());
+    }
+    let direction = if scan.descending { " DESC" } else { "" };
+    let sorted: Vec<_> = sorted.iter().map(|name| format!("{name}{direction}")).collect();
+    let keys: String = order.iter().map(|name| format!(", {name}")).collect();
+    let order_by = if sorted.is_empty() { String::new() } else { format!(" ORDER BY {}", sorted.join(", ")) };
+    let sql = format!(
+        "SELECT {COLUMNS}{keys} FROM {} INDEXED BY {} WHERE {}{order_by}",
+        table(scan.collection),
+        index_name(scan.collection, scan.index.name),
+        terms.join(" AND ")
+    );
+    (sql, values)
+}
+
+/// The terms that bound the keys after the prefix. The cursor takes the place of the end that it lies beyond.
+fn limits(scan: &Scan, order: &[String]) -> Vec<(String, Vec<Value>)> {
+    let Range { low, high } = scan.range.clone().unwrap_or(Range { low: Bound::Unbounded, high: Bound::Unbounded });
+    let (low, high) = match (&scan.after, scan.descending) {
+        (None, _) => (low, high),
+        (Some(_), false) => (Bound::Unbounded, high),
+        (Some(_), true) => (low, Bound::Unbounded),
+    };
+    let beyond = if scan.descending { "<" } else { ">" };
+    let after = scan.after.as_ref().and_then(|cursor| past(cursor, order, beyond, scan.index.unique));
+    let first = order.first();
+    let ends = [end(first, &low, [">=", ">"]), end(first, &high, ["<=", "<"])];
+    after.into_iter().chain(ends.into_iter().flatten()).collect()
+}
+
+fn end(column: Option<&String>, bound: &Bound<Key>, operators: [&str; 2]) -> Option<(String, Vec<Value>)> {
+    let (operator, key) = match bound {
+        Bound::Included(key) => (operators[0], key),
+        Bound::Excluded(key) => (operators[1], key),
+        Bound::Unbounded => return None,
+    };
+    Some((format!("{} {operator} ?", column?), vec![present(key)]))
+}
+
+/// `(k_a, k_b, id) > (?, ?, ?)`; the id takes part where keys can tie.
+fn past(cursor: &Cursor, order: &[String], operator: &str, unique: bool) -> Option<(String, Vec<Value>)> {
+    let mut columns = order.to_vec();
+    let mut values: Vec<_> = cursor.keys.iter().map(present).collect();
+    if !unique {
+        columns.push("id".to_owned());
+        values.push(Value::Text(cursor.id.clone()));
+    }
+    match columns.as_slice() {
+        [] => None,
+        [one] => Some((format!("{one} {operator} ?"), values)),
+        many => Some((format!("({}) {operator} ({})", many.join(", "), vec!["?"; many.len()].join(", ")), values)),
+    }
+}
+
+/// The id of the document that holds these keys of a unique index.
+pub(super) fn holder(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<Option<String>, Fault> {
+    let (sql, values) = statement(tenant, scan);
+    Ok(conn.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0)).optional()?)
+}

@@ -1,0 +1,182 @@
+//! Tables and indexes: made, compared with the declaration, and filled anew when a declaration is raised. Runs on the
+//! writer's connection alone.
+
+use kernel::{Error, Result};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+
+use super::fault::Fault;
+use super::sql::{column, presence, table, value, violated};
+use crate::engine::{Rekey, Stored};
+use crate::record::{Collection, Index, KeyType};
+
+/// Layout of the database file that this code reads and writes.
+const LAYOUT: i64 = 1;
+/// Documents whose keys are written anew in one piece of work.
+const REKEY_BATCH: usize = 200;
+
+/// Makes the table of collections. Errors: `STORE_NEWER` when a newer version of this software has changed the layout.
+pub(super) fn prepare(conn: &Connection) -> Result<(), Fault> {
+    let layout: i64 = conn.query_row("PRAGMA user_version", (), |row| row.get(0))?;
+    if layout > LAYOUT {
+        return Err(Error::refused("STORE_NEWER", format!("the store has layout {layout}, this program knows {LAYOUT}")).into());
+    }
+    if layout < LAYOUT {
+        conn.execute_batch(
+            "CREATE TABLE IF NOT EXISTS _collections (name TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT; PRAGMA user_version = 1",
+        )?;
+    }
+    Ok(())
+}
+
+/// Makes the table, or compares it with the declaration. Whether keys must be written anew before `finish`.
+pub(super) fn begin(conn: &Connection, collection: &Collection) -> Result<bool, Fault> {
+    let stored = conn.query_row("SELECT version FROM _collections WHERE name = ?1", [collection.name], |row| row.get::<_, u32>(0));
+    let Some(version) = stored.optional()? else {
+        conn.execute_batch(&table_sql(collection))?;
+        finish(conn, collection)?;
+        return Ok(false);
+    };
+    if version > collection.version {
+        return Ok(false);
+    }
+    let raised = version < collection.version;
+    for (name, kind) in collection.keys {
+        match column_type(conn, collection, name)? {
+            Some(present) if present == sql_type(*kind) => {}
+            None if raised => {
+                let sql = format!("ALTER TABLE {} ADD COLUMN {} {}", table(collection), column(name), sql_type(*kind));
+                conn.execute_batch(&sql)?;
+            }
+            _ => return Err(differs(collection, name).into()),
+        }
+    }
+    if !raised {
+        finish(conn, collection)?;
+    }
+    Ok(raised)
+}
+
+/// Builds missing indexes and notes the version. Errors: `DUPLICATES` naming up to 10 documents.
+pub(super) fn finish(conn: &Connection, collection: &Collection) -> Result<(), Fault> {
+    for index in collection.indexes {
+        let built = build(conn, collection, index.name, &index_sql(collection, index));
+        if built.is_err() && index.unique {
+            let ids = duplicates(conn, collection, index)?;
+            if !ids.is_empty() {
+                return Err(duplicated(collection, index, &ids).into());
+            }
+        }
+        built?;
+    }
+    for name in ["obn", "due", "exp"] {
+        let sql = format!("CREATE INDEX {} ON {}({name}) WHERE {name} IS NOT NULL", index_name(collection, name), table(collection));
+        build(conn, collection, name, &sql)?;
+    }
+    let sql = "INSERT INTO _collections VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET version = excluded.version";
+    conn.execute(sql, (collection.name, collection.version))?;
+    Ok(())
+}
+
+/// Writes the keys of the next documents anew, leaving version and writer. The last document done; none at the end.
+pub(super) fn rekey(
+    conn: &Connection,
+    collection: &'static Collection,
+    after: &(String, String),
+    rekey: Rekey,
+) -> Result<Option<(String, String)>, Fault> {
+    let sql = format!(
+        "SELECT t, id, v, b, crc FROM {} WHERE (t, id) > (?1, ?2) AND del = 0 ORDER BY t, id LIMIT {REKEY_BATCH}",
+        table(collection)
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    let rows = statement.query_map((&after.0, &after.1), |row| {
+        let stored = Stored { id: row.get(1)?, version: row.get(2)?, body: row.get(3)?, once: Vec::new() };
+        Ok((row.get::<_, String>(0)?, stored, row.get::<_, i64>(4)?))
+    })?;
+    let mut last = None;
+    for row in rows {
+        let (tenant, stored, crc) = row?;
+        let stored = stored.checked(collection, crc)?;
+        let values = rekey(&stored.body)?;
+        let assignments: Vec<_> = collection.keys.iter().map(|(name, _)| format!("{} = ?", column(name))).collect();
+        if !assignments.is_empty() {
+            let sql = format!("UPDATE {} SET {} WHERE t = ? AND id = ? AND v = ?", table(collection), assignments.join(", "));
+            let place = [tenant.clone().into(), stored.id.clone().into(), stored.version.into()];
+            let written = conn.prepare_cached(&sql)?.execute(params_from_iter(values.iter().map(value).chain(place)));
+            if let Some(index) = written.as_ref().err().and_then(|cause| violated(cause, collection)) {
+                return Err(duplicated(collection, index, &[format!("{tenant}/{}", stored.id)]).into());
+            }
+            written?;
+        }
+        last = Some((tenant, stored.id));
+    }
+    Ok(last)
+}
+
+fn table_sql(collection: &Collection) -> String {
+    let keys: String = collection.keys.iter().map(|(name, kind)| format!("{} {}, ", column(name), sql_type(*kind))).collect();
+    format!(
+        "CREATE TABLE {} (t TEXT NOT NULL, id TEXT NOT NULL, v INTEGER NOT NULL, w INTEGER NOT NULL, crc INTEGER NOT NULL, \
+         del INTEGER NOT NULL DEFAULT 0, exp INTEGER, due INTEGER, obn INTEGER, tries INTEGER NOT NULL DEFAULT 0, {keys}\
+         n TEXT, b TEXT NOT NULL, ob TEXT, once TEXT, PRIMARY KEY (t, id)) STRICT",
+        table(collection)
+    )
+}
+
+fn index_sql(collection: &Collection, index: &Index) -> String {
+    let columns: Vec<_> = index.keys.iter().map(|name| column(name)).collect();
+    let (unique, tie) = if index.unique { ("UNIQUE ", "") } else { ("", ", id") };
+    format!(
+        "CREATE {unique}INDEX {} ON {}(t, {}{tie}) WHERE {}",
+        index_name(collection, index.name),
+        table(collection),
+        columns.join(", "),
+        presence(index)
+    )
+}
+
+/// `users_email`, quoted.
+pub(super) fn index_name(collection: &Collection, index: &str) -> String {
+    format!("\"{}_{index}\"", collection.name)
+}
+
+const fn sql_type(kind: KeyType) -> &'static str {
+    match kind {
+        KeyType::Str | KeyType::Bytes => "TEXT",
+        KeyType::I64 | KeyType::Bool => "INTEGER",
+    }
+}
+
+fn column_type(conn: &Connection, collection: &Collection, key: &str) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT type FROM pragma_table_info(?1) WHERE name = ?2";
+    conn.query_row(sql, (collection.name, format!("k_{key}")), |row| row.get(0)).optional()
+}
+
+fn build(conn: &Connection, collection: &Collection, index: &str, sql: &str) -> Result<(), Fault> {
+    let name = format!("{}_{index}", collection.name);
+    let present = conn.query_row("SELECT sql FROM sqlite_schema WHERE name = ?1", [&name], |row| row.get::<_, String>(0)).optional()?;
+    match present {
+        Some(present) if present == sql => Ok(()),
+        Some(_) => Err(differs(collection, index).into()),
+        None => Ok(conn.execute_batch(sql)?),
+    }
+}
+
+fn differs(collection: &Collection, what: &str) -> Error {
+    let message = format!("{what} of {} differs from the stored one; give it a new name and raise the version", collection.name);
+    Error::invalid("COLLECTION_INVALID", message)
+}
+
+fn duplicates(conn: &Connection, collection: &Collection, index: &Index) -> rusqlite::Result<Vec<String>> {
+    let keys = index.keys.iter().map(|name| column(name)).collect::<Vec<_>>().join(", ");
+    let (table, presence) = (table(collection), presence(index));
+    let sql = format!(
+        "SELECT t || '/' || id FROM {table} WHERE (t, {keys}) IN \
+         (SELECT t, {keys} FROM {table} WHERE {presence} GROUP BY t, {keys} HAVING count(*) > 1) ORDER BY t, {keys}, id LIMIT 10"
+    );
+    conn.prepare(&sql)?.query_map((), |row| row.get(0))?.collect()
+}
+
+fn duplicated(collection: &Collection, index: &Index, ids: &[String]) -> Error {
+    Error::refused("DUPLICATES", format!("index {} of {} cannot be unique: {}", index.name, collection.name, ids.join(", ")))
+}

@@ -1,0 +1,227 @@
+//! Section 1: random sequences of calls against an ordered map. A failing sequence is made shorter before it is shown.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+use crate::{Removal, taken};
+
+const SEQUENCES: u64 = 2_000;
+const CALLS: usize = 50;
+/// Sequences that run side by side, each in a tenant of its own.
+const BESIDE: u64 = 40;
+const IDS: [&str; 5] = ["a", "b", "c", "d", "e"];
+const EMAILS: [Option<&str>; 4] = [None, Some("a@x"), Some("b@x"), Some("c@x")];
+const STATES: [Option<&str>; 3] = [None, Some("off"), Some("on")];
+
+#[derive(Clone, Debug)]
+enum Call {
+    Insert(&'static str, Item, usize),
+    Replace(&'static str, Item, usize, usize),
+    Remove(&'static str, usize, usize),
+    Get(&'static str),
+    Find(&'static str, bool, usize),
+}
+
+#[derive(Debug, PartialEq)]
+enum Answer {
+    Version(i64),
+    Removed,
+    Document(Option<(i64, Item)>),
+    Ids(Vec<String>),
+    Failed(&'static str, Option<String>),
+    Skipped,
+}
+
+pub(super) async fn holds(world: &World) {
+    let seeds: Vec<_> = (0..SEQUENCES).collect();
+    for beside in seeds.chunks(usize::try_from(BESIDE).unwrap()) {
+        let runs = beside.iter().map(|seed| tokio::spawn(check(world.store.clone(), *seed)));
+        for run in runs.collect::<Vec<_>>() {
+            run.await.unwrap();
+        }
+    }
+}
+
+async fn check(store: Store, seed: u64) {
+    let mut dice = Dice(seed);
+    let mut calls: Vec<_> = (0..CALLS).map(|_| draw(&mut dice)).collect();
+    let Some(mut difference) = run(&store, &calls).await else { return };
+    let mut at = 0;
+    while at < calls.len() {
+        let mut fewer = calls.clone();
+        fewer.remove(at);
+        match run(&store, &fewer).await {
+            Some(found) => (calls, difference) = (fewer, found),
+            None => at += 1,
+        }
+    }
+    panic!("seed {seed}: {difference} after {calls:#?}");
+}
+
+fn draw(dice: &mut Dice) -> Call {
+    let id = *dice.pick(&IDS);
+    let item = Item {
+        email: dice.pick(&EMAILS).map(str::to_owned),
+        state: dice.pick(&STATES).map(str::to_owned),
+        rank: Some(i64::try_from(dice.below(3)).unwrap()),
+        expires: (dice.below(6) == 0).then_some(1),
+        text: dice.below(1_000).to_string(),
+    };
+    let events = usize::try_from(dice.below(12) / 10 * 3).unwrap();
+    let back = usize::try_from(dice.below(8) / 7).unwrap();
+    match dice.below(10) {
+        0..3 => Call::Insert(id, item, events),
+        3..6 => Call::Replace(id, item, events, back),
+        6 => Call::Remove(id, events, back),
+        7 => Call::Find(if dice.below(2) == 0 { "on" } else { "off" }, dice.below(2) == 0, 1 + usize::try_from(dice.below(3)).unwrap()),
+        _ => Call::Get(id),
+    }
+}
+
+/// The first difference between store and model.
+async fn run(store: &Store, calls: &[Call]) -> Option<String> {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    let cx = cx(&format!("model-{}", RUNS.fetch_add(1, Ordering::Relaxed)));
+    let (mut model, mut seen) = (Model::default(), Vec::<Seen<Item>>::new());
+    for (at, call) in calls.iter().enumerate() {
+        let picked = match call {
+            Call::Replace(id, _, _, back) | Call::Remove(id, _, back) => seen.iter().rev().filter(|s| s.id == *id).nth(*back).cloned(),
+            _ => None,
+        };
+        let expected = model.answer(call, picked.as_ref().map(|picked| picked.version));
+        let actual = ask(store, &cx, call, picked, &mut seen).await;
+        if actual != expected {
+            return Some(format!("call {at} {call:?} answered {actual:?}, expected {expected:?}"));
+        }
+    }
+    None
+}
+
+async fn ask(store: &Store, cx: &Cx, call: &Call, picked: Option<Seen<Item>>, seen: &mut Vec<Seen<Item>>) -> Answer {
+    let with = |item: &Item, events: usize| (0..events).fold(Change::of(item.clone()), |change, _| change.event(event()));
+    let written = |answer: Result<Seen<Item>>, seen: &mut Vec<Seen<Item>>| match answer {
+        Ok(written) => {
+            seen.push(written.clone());
+            Answer::Version(written.version)
+        }
+        Err(error) => failed(&error),
+    };
+    match (call, picked) {
+        (Call::Insert(id, item, events), _) => written(store.insert(cx, id, with(item, *events)).await, seen),
+        (Call::Replace(_, item, events, _), Some(from)) => written(store.replace(cx, &from, with(item, *events)).await, seen),
+        (Call::Remove(_, events, _), Some(from)) => {
+            let removal = (0..*events).fold(Removal::new(), |removal, _| removal.event(event()));
+            store.remove(cx, &from, removal).await.map_or_else(|error| failed(&error), |()| Answer::Removed)
+        }
+        (Call::Get(id), _) => Answer::Document(store.get::<Item>(cx, id).await.unwrap().map(|seen| (seen.version, seen.body))),
+        (Call::Find(state, descending, size), _) => {
+            let found = every::<Item>(store, cx, *size, Find { descending: *descending, ..in_state(state, &ANY) }).await;
+            Answer::Ids(found.into_iter().map(|seen| seen.id).collect())
+        }
+        (_, None) => Answer::Skipped,
+    }
+}
+
+fn failed(error: &Error) -> Answer {
+    Answer::Failed(error.reason(), taken(error).map(str::to_owned))
+}
+
+/// What the contract says, for one tenant. An `expires` of 1 is always past: such a document is written and gone.
+#[derive(Default)]
+struct Model(BTreeMap<&'static str, Document>);
+
+struct Document {
+    version: i64,
+    item: Option<Item>,
+    events: usize,
+}
+
+impl Document {
+    fn present(&self) -> Option<&Item> {
+        self.item.as_ref().filter(|item| item.expires.is_none())
+    }
+
+    fn swept(&self) -> bool {
+        self.events == 0 && self.item.as_ref().is_some_and(|item| item.expires.is_some())
+    }
+}
+
+impl Model {
+    fn answer(&mut self, call: &Call, seen: Option<i64>) -> Answer {
+        match (call, seen) {
+            (Call::Insert(id, item, events), _) => self.insert(id, item, *events),
+            (Call::Replace(id, item, events, _), Some(seen)) => self.replace(id, item, *events, seen),
+            (Call::Remove(id, events, _), Some(seen)) => self.remove(id, *events, seen),
+            (Call::Get(id), _) => {
+                let found = self.0.get(id).and_then(|document| Some((document.version, document.present()?.clone())));
+                Answer::Document(found)
+            }
+            (Call::Find(state, descending, _), _) => self.find(state, *descending),
+            (_, None) => Answer::Skipped,
+        }
+    }
+
+    fn insert(&mut self, id: &'static str, item: &Item, events: usize) -> Answer {
+        if self.0.get(id).is_some_and(|document| !document.swept()) {
+            return exists("_id");
+        }
+        self.write(id, item, Document { version: 1, item: None, events })
+    }
+
+    fn replace(&mut self, id: &'static str, item: &Item, events: usize, seen: i64) -> Answer {
+        match self.writable(id, events, seen) {
+            Ok(document) => self.write(id, item, document),
+            Err(failure) => failure,
+        }
+    }
+
+    fn remove(&mut self, id: &'static str, events: usize, seen: i64) -> Answer {
+        match self.writable(id, events, seen) {
+            Ok(document) if document.events == 0 => drop(self.0.remove(id)),
+            Ok(document) => drop(self.0.insert(id, document)),
+            Err(failure) => return failure,
+        }
+        Answer::Removed
+    }
+
+    fn writable(&self, id: &str, events: usize, seen: i64) -> Result<Document, Answer> {
+        let document = self.0.get(id).filter(|document| document.present().is_some());
+        let document = document.ok_or(Answer::Failed("NOT_FOUND", None))?;
+        if document.version != seen {
+            return Err(Answer::Failed("VERSION_STALE", None));
+        }
+        if document.events + events > 32 {
+            return Err(Answer::Failed("OUTBOX_FULL", None));
+        }
+        Ok(Document { version: seen + 1, item: None, events: document.events + events })
+    }
+
+    fn write(&mut self, id: &'static str, item: &Item, document: Document) -> Answer {
+        let holds = |(other, held): &(&&str, &Document)| **other != id && held.item.as_ref().is_some_and(|held| held.email == item.email);
+        let holder = self.0.iter().filter(|_| item.email.is_some()).find(holds).map(|(other, held)| (*other, held.swept()));
+        match holder {
+            Some((_, false)) => return exists("email"),
+            Some((other, true)) => drop(self.0.remove(other)),
+            None => {}
+        }
+        let version = document.version;
+        self.0.insert(id, Document { item: Some(item.clone()), ..document });
+        Answer::Version(version)
+    }
+
+    fn find(&self, state: &str, descending: bool) -> Answer {
+        let listed = self.0.iter().filter_map(|(id, document)| Some((document.present()?, id)));
+        let mut listed: Vec<_> =
+            listed.filter(|(item, _)| item.state.as_deref() == Some(state)).map(|(item, id)| (item.rank, (*id).to_owned())).collect();
+        listed.sort();
+        if descending {
+            listed.reverse();
+        }
+        Answer::Ids(listed.into_iter().map(|(_, id)| id).collect())
+    }
+}
+
+fn exists(index: &str) -> Answer {
+    Answer::Failed("ALREADY_EXISTS", Some(index.to_owned()))
+}

@@ -1,0 +1,35 @@
+//! Section 9: two tenants with equal ids, keys and tokens never meet.
+
+use super::*;
+use crate::Removal;
+
+pub(super) async fn holds(World { store, .. }: &World) {
+    let (ours, theirs) = (cx("tenant-a"), cx("tenant-b"));
+    let item = |tenant: &Cx, rank| Item { email: Some("same@x".into()), text: tenant.tenant().to_string(), ..Item::ranked("s", rank) };
+    for tenant in [&ours, &theirs] {
+        put(store, tenant, "same", item(tenant, 1)).await;
+        put(store, tenant, "next", Item { email: None, ..item(tenant, 2) }).await;
+        put(store, tenant, "third", Item { email: None, ..item(tenant, 3) }).await;
+    }
+    for tenant in [&ours, &theirs] {
+        let own = tenant.tenant().to_string();
+        assert_eq!(store.get::<Item>(tenant, "same").await.unwrap().unwrap().body.text, own);
+        let listed = every::<Item>(store, tenant, 1, in_state("s", &ANY)).await;
+        assert!(listed.len() == 3 && listed.iter().all(|seen| seen.body.text == own));
+        let email = Find { index: "email", prefix: vec!["same@x".into()], ..in_state("s", &ANY) };
+        assert_eq!(every::<Item>(store, tenant, 10, email).await.len(), 1);
+    }
+    let first = Page::of(1, "").unwrap();
+    let token = store.find::<Item>(&ours, in_state("s", &first)).await.unwrap().next_token;
+    assert_eq!(reason(store.find::<Item>(&theirs, in_state("s", &Page { size: 1, token })).await), "PAGE_TOKEN");
+
+    let seen = store.get::<Item>(&ours, "same").await.unwrap().unwrap();
+    store
+        .change(&theirs, crate::Target { id: "same", name: "same" }, once("r", 1), None, |item: &Item| Ok(Change::of(item.clone())))
+        .await
+        .unwrap();
+    store.remove(&ours, &seen, Removal::new()).await.unwrap();
+    assert_eq!(store.get::<Item>(&theirs, "same").await.unwrap().unwrap().version, 2);
+    put(store, &ours, "same", item(&ours, 9)).await;
+    assert!(store.get::<Item>(&cx("tenant-c"), "same").await.unwrap().is_none());
+}
