@@ -1,1 +1,49 @@
-//! placeholder
+//! From the socket to the handler: listener, guard, trace, deadline, auth, access, `open()`, and the way to peers.
+//! Called by services, gateway and node; knows no method and no service by name: everything comes from a `Schema`.
+
+mod access;
+mod admin;
+mod answer;
+mod auth;
+mod deadline;
+mod edge;
+mod envelope;
+mod guard;
+mod hub;
+mod json;
+mod listen;
+mod log;
+mod names;
+mod open;
+mod options;
+mod refuse;
+mod schema;
+mod service;
+mod start;
+mod trace;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+
+pub use admin::admin;
+pub use deadline::time_left;
+pub use edge::{Channel, Edge};
+pub use hub::Hub;
+pub use json::{json_to_wire, wire_to_json};
+pub use listen::{Caps, Listener, Peer};
+pub use log::log;
+pub use names::NameField;
+pub use open::Open;
+pub use refuse::{call_id, refuse};
+pub use schema::{Limits, Method, Schema};
+pub use service::{Service, Stack, Verifier};
+
+/// The body of every request and answer in here.
+pub type Body = tonic::body::Body;
+
+/// Whatever answers HTTP requests. Never fails as a transport: every failure is an answer.
+pub type Http = tower::util::BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
+
+/// A future in a box.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,0 +1,92 @@
+//! One span per call; each failure logged once, with its causes, and stamped with the call's id. Never tokens or bodies.
+
+use std::error::Error as StdError;
+use std::fmt::Write as _;
+
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
+use http::{Request, Response};
+use kernel::Cx;
+use tonic::{Code, Status};
+use tracing::field::{Empty, display};
+use tracing::{Span, error, info, info_span};
+
+use crate::refuse::{CALL_ID, call_id};
+use crate::schema::Method;
+
+/// One call in the log.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub(crate) id: String,
+    pub(crate) span: Span,
+}
+
+impl Call {
+    /// Names the call; the request carries its id from here on.
+    pub(crate) fn begin<B>(request: &mut Request<B>) -> Self {
+        let id = call_id(request.headers());
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            request.headers_mut().insert(CALL_ID, value);
+        }
+        let span = info_span!("call", call_id = %id, rpc = Empty, tenant = Empty, subject = Empty);
+        Self { id, span }
+    }
+
+    pub(crate) fn is_of(&self, method: &Method) {
+        self.span.record("rpc", display(&method.path));
+    }
+
+    pub(crate) fn is_by(&self, cx: &Cx) {
+        self.span.record("tenant", display(cx.tenant()));
+        if let Some(subject) = cx.subject() {
+            self.span.record("subject", display(&subject.id));
+        }
+    }
+
+    /// Logs and stamps an answer that is a failure already in its headers.
+    pub(crate) fn close<B>(&self, response: &mut Response<B>) {
+        let status = response.extensions_mut().remove::<Status>();
+        // A router adds it to answers without a message; refusals of ours have none, and must look the same.
+        response.headers_mut().remove(CONTENT_LENGTH);
+        self.fail(response.headers_mut(), status);
+        if let Ok(value) = HeaderValue::from_str(&self.id) {
+            response.headers_mut().insert(CALL_ID, value);
+        }
+    }
+
+    /// Logs and stamps the failure in these headers or trailers, if they hold one. `status` is the same failure with its
+    /// causes, where it is known.
+    pub(crate) fn fail(&self, headers: &mut HeaderMap, status: Option<Status>) {
+        if headers.get(Status::GRPC_STATUS).is_none_or(|code| code == "0") {
+            return;
+        }
+        let Some(told) = Status::from_header_map(headers) else { return };
+        report(&self.span, status.as_ref().unwrap_or(&told));
+        if let Err(status) = kernel::stamp(&told, &self.id).add_header(headers) {
+            report(&self.span, &status);
+        }
+    }
+}
+
+fn report(span: &Span, status: &Status) {
+    let reason = kernel::error_info(status).unwrap_or_default();
+    let causes = causes(status);
+    let code = status.code();
+    match code {
+        Code::Internal | Code::Unknown | Code::DataLoss => error!(parent: span, ?code, reason, causes, "call failed"),
+        _ => info!(parent: span, ?code, reason, causes, "call refused"),
+    }
+}
+
+fn causes(status: &Status) -> String {
+    let mut text = String::new();
+    let mut cause = status.source();
+    if cause.is_none() {
+        text.push_str(status.message());
+    }
+    while let Some(next) = cause {
+        let arrow = if text.is_empty() { "" } else { " <- " };
+        let _ = write!(text, "{arrow}{next}");
+        cause = next.source();
+    }
+    text
+}

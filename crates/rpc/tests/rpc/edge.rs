@@ -1,0 +1,121 @@
+//! Peers in process: what travels on, what does not, and what stands in for a peer that is not there.
+
+use std::sync::Arc;
+
+use api::mozaiks::identity::v1 as pb;
+use api::mozaiks::identity::v1::apps_service_client::AppsServiceClient;
+use api::mozaiks::identity::v1::apps_service_server::{AppsService, AppsServiceServer};
+use kernel::{Clock, Credential, Cx, Error, Subject, SubjectKind, Tenant, Time, Verified};
+use rpc::{BoxFuture, Hub, Open, Schema, Service, Stack, Verifier};
+use tonic::service::Routes;
+use tonic::{Code, Request, Response, Status};
+
+use crate::sample::Sample;
+use crate::wire::{by, call, named, with};
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_the_deadline_the_token_and_the_call_id_travel_on() {
+    let sample = Sample::new();
+    sample.hub.install("sample", sample.service.clone());
+    let request = with(by("ann", named("Relay", "apps/acme/notes/n1")), "x-request-id", "first-call");
+    let text = call(&sample.service, with(request, "grpc-timeout", "1S")).await.text();
+    assert_eq!(text, "acme nobody first-call enters=false Bearer test.ann.sig 900m -");
+}
+
+#[tokio::test]
+async fn a_missing_peer_is_an_answer() {
+    let sample = Sample::new();
+    let answer = call(&sample.service, by("ann", named("Relay", "apps/acme/notes/n1"))).await;
+    assert_eq!((answer.code(), answer.reason().as_str()), (Code::Unavailable, "NO_READY_PEER"));
+}
+
+#[tokio::test]
+async fn a_peer_is_found_when_it_is_first_called() {
+    let hub = Hub::new();
+    let raw = hub.edge("sample").raw();
+    assert_eq!(call(&raw, named("Look", "apps/acme/notes/n1")).await.reason(), "NO_READY_PEER");
+    hub.install("sample", Sample::new().service);
+    assert_eq!(call(&raw, named("Look", "apps/acme/notes/n1")).await.code(), Code::Ok);
+}
+
+/// Answers what it was asked.
+pub(crate) struct Apps;
+
+#[tonic::async_trait]
+impl AppsService for Apps {
+    async fn create_app(&self, request: Request<pb::CreateAppRequest>) -> Result<Response<pb::CreateAppResponse>, Status> {
+        let (_, ask) = request.open()?;
+        Ok(Response::new(pb::CreateAppResponse { app: ask.app }))
+    }
+
+    async fn get_app(&self, request: Request<pb::GetAppRequest>) -> Result<Response<pb::GetAppResponse>, Status> {
+        let (cx, ask) = request.open()?;
+        Ok(Response::new(pb::GetAppResponse { app: Some(pb::App { name: ask.name, etag: cx.actor(), ..Default::default() }) }))
+    }
+
+    async fn list_apps(&self, request: Request<pb::ListAppsRequest>) -> Result<Response<pb::ListAppsResponse>, Status> {
+        let (_, ask) = request.open()?;
+        Ok(Response::new(pb::ListAppsResponse { next_page_token: ask.page_size.to_string(), ..Default::default() }))
+    }
+}
+
+fn ann() -> Verified {
+    let subject = Subject { id: "usr_ann".into(), kind: SubjectKind::User, home: Tenant::platform(), session: None };
+    Verified { tenant: Tenant::platform(), subject, permissions: vec!["*".into()], aal: 1, auth_time: Time::default() }
+}
+
+struct Trusting;
+
+impl Verifier for Trusting {
+    fn verify<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, kernel::Result<Verified>> {
+        Box::pin(async { Ok(ann()) })
+    }
+}
+
+fn client() -> AppsServiceClient<rpc::Channel> {
+    let schema = Arc::new(Schema::read(api::DESCRIPTORS).unwrap());
+    let stack = Stack { schema, verifier: Arc::new(Trusting), clock: Clock::from_fn(Time::default) };
+    let hub = Hub::new();
+    hub.install("identity", stack.wrap(Service { name: "identity", routes: Routes::new(AppsServiceServer::new(Apps)) }));
+    AppsServiceClient::new(hub.edge("identity").on(&Cx::verified(ann(), Credential::new("a.b.c"), "edge-call")))
+}
+
+#[tokio::test]
+async fn generated_clients_call_over_an_edge() {
+    let app = client().get_app(pb::GetAppRequest { name: "apps/platform".into() }).await.unwrap().into_inner().app.unwrap();
+    assert_eq!((app.name.as_str(), app.etag.as_str()), ("apps/platform", "platform/usr_ann"));
+    let foreign = client().get_app(pb::GetAppRequest { name: "apps/other".into() }).await.unwrap_err();
+    assert_eq!((foreign.code(), foreign.message()), (Code::NotFound, "apps/other was not found"));
+}
+
+#[tokio::test]
+async fn open_enforces_field_behaviour() {
+    let app = pb::App { display_name: "Shop".into(), state: 1, ..Default::default() };
+    let made = client().create_app(pb::CreateAppRequest { app: Some(app), ..Default::default() }).await.unwrap().into_inner().app.unwrap();
+    assert_eq!((made.display_name.as_str(), made.state), ("Shop", 0), "output only is cleared");
+    let bad = pb::CreateAppRequest { app: Some(pb::App::default()), request_id: "x".repeat(65), ..Default::default() };
+    let refused = client().create_app(bad).await.unwrap_err();
+    let fields = tonic_types::StatusExt::get_details_bad_request(&refused).unwrap().field_violations;
+    let fields: Vec<_> = fields.iter().map(|violation| violation.field.as_str()).collect();
+    assert_eq!((kernel::error_info(&refused).as_deref(), fields), (Some("FIELDS_INVALID"), vec!["app.display_name", "request_id"]));
+    let page = client().list_apps(pb::ListAppsRequest { page_size: 5_000, ..Default::default() }).await.unwrap();
+    assert_eq!(page.into_inner().next_page_token, "1000");
+}
+
+#[tokio::test]
+async fn without_a_stack_nothing_opens() {
+    let error: Error = Request::new(pb::ListAppsRequest::default()).open().unwrap_err();
+    assert_eq!(error.reason(), "CONTEXT_MISSING");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_message_are_the_callers_fault() {
+    let schema = Arc::new(Schema::read(api::DESCRIPTORS).unwrap());
+    let stack = Stack { schema, verifier: Arc::new(Trusting), clock: Clock::from_fn(Time::default) };
+    let service = stack.wrap(Service { name: "identity", routes: Routes::new(AppsServiceServer::new(Apps)) });
+    // display_name of the app is no UTF-8.
+    let mut request = by("ann", crate::wire::ask("CreateApp", b"\x0a\x03\x12\x01\xff"));
+    *request.uri_mut() = "/mozaiks.identity.v1.AppsService/CreateApp".parse().unwrap();
+    let answer = call(&service, request).await;
+    assert_eq!((answer.code(), answer.reason().as_str()), (Code::InvalidArgument, "BODY_INVALID"));
+}

@@ -1,0 +1,14 @@
+//! Tests of rpc over its public face: small contracts, hand-made services, real sockets on free ports.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod access;
+mod admin;
+mod contracts;
+mod deadlines;
+mod edge;
+mod faults;
+mod json;
+mod listener;
+mod log;
+mod sample;
+mod wire;
