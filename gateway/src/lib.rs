@@ -1,1 +1,76 @@
-//! placeholder
+//! The door from outside: gRPC, gRPC-Web and REST in, gRPC to the peers out, and the embedded shell. Started by node alone.
+//! Holds no code for any single RPC: everything derives from the `Schema`.
+
+mod address;
+mod assets;
+mod call;
+mod config;
+mod cors;
+mod details;
+mod envelope;
+mod front;
+mod headers;
+mod json;
+mod refuse;
+mod rules;
+mod session;
+mod shell;
+mod wire;
+mod wires;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use kernel::{Clock, Error};
+use tokio::sync::watch;
+use tower::service_fn;
+
+pub use config::Config;
+pub use rules::{Rule, Rules, rules};
+
+use cors::Origins;
+use front::Front;
+use session::Sessions;
+
+/// What the gateway is made from.
+#[derive(Debug)]
+pub struct Start {
+    /// Settings.
+    pub config: Config,
+    /// The contracts.
+    pub schema: Arc<rpc::Schema>,
+    /// The way to the services, by area.
+    pub hub: rpc::Hub,
+    /// The present time. Read by nothing here until answers of identity are kept (origins of an app).
+    pub clock: Clock,
+    /// What `/readyz` says.
+    pub ready: watch::Receiver<bool>,
+}
+
+/// Put into a request's extensions by the admin listener: there, operators' methods are served too.
+#[derive(Clone, Copy, Debug)]
+pub struct Admin;
+
+/// Makes the gateway; it never fails as a transport. Errors: `CONFIG_INVALID` with all faults of the settings and of the
+/// contracts' rules at once.
+pub fn start(start: Start) -> kernel::Result<rpc::Http> {
+    let Start { config, schema, hub, ready, .. } = start;
+    let rules = rules(&schema);
+    let sessions = Sessions::of(&schema, config.secure_cookies, config.cookie_max_age_seconds);
+    let checked = config.check();
+    let (rules, sessions) = match (rules, sessions, checked) {
+        (Ok(rules), Ok(sessions), Ok(())) => (rules, sessions),
+        (rules, sessions, checked) => {
+            let faults = [rules.err(), sessions.err(), checked.err()].into_iter().flatten().flatten().collect::<Vec<_>>();
+            return Err(Error::invalid("CONFIG_INVALID", faults.join("\n")));
+        }
+    };
+    let scheme = if config.secure_cookies { "https" } else { "http" };
+    let (proxies, bootstrap) = (config.proxies(), shell::bootstrap(&config.bootstrap));
+    let origins = Origins { public: config.public_origins, scheme };
+    let front = Arc::new(Front { schema, rules, sessions, origins, proxies, hub, ready, bootstrap });
+    Ok(rpc::Http::new(service_fn(move |request| {
+        let front = front.clone();
+        async move { Ok::<_, Infallible>(front.answer(request).await) }
+    })))
+}

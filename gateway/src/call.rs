@@ -1,0 +1,114 @@
+//! What every wire becomes: one gRPC call to a peer, and its answer. Must not know how any wire spells either.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, Request, Response, Version, header};
+use http_body_util::{BodyExt, Full, Limited};
+use kernel::Error;
+use rpc::{Body, Hub, Method};
+use tonic::{Code, Status};
+use tower::ServiceExt;
+
+use crate::envelope;
+use crate::headers;
+use crate::refuse::Refusal;
+use crate::session::Sessions;
+use crate::wires::Wire;
+
+/// One request as it came, apart from its body.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) head: Parts,
+    pub(crate) wire: Wire,
+    /// False when the content type is of the wire's family with a codec that nobody here has.
+    pub(crate) knows_codec: bool,
+    pub(crate) call_id: String,
+    /// Where it comes from, if that can be told.
+    pub(crate) address: Option<IpAddr>,
+}
+
+/// What a wire makes of a request.
+#[derive(Debug)]
+pub(crate) struct Call<'a> {
+    pub(crate) method: &'a Method,
+    /// Complete: nothing is added on the way.
+    pub(crate) headers: HeaderMap,
+    /// gRPC envelopes.
+    pub(crate) body: Body,
+}
+
+/// What the peer answers: gRPC, `set-cookie` only ours.
+pub(crate) type Reply = Response<Body>;
+
+/// Calls the peer. Tokens move between cookie and messages on the way, where the method and the caller wish so.
+pub(crate) async fn send(hub: &Hub, sessions: &Sessions, visit: &Visit, mut call: Call<'_>) -> Result<Reply, Refusal> {
+    let session = sessions.open(visit, call.method)?;
+    if let Some(session) = &session {
+        call.body = session.inward(call.body, call.method.call.max_request_bytes).await?;
+        // An answer that holds a secret is never compressed, and has to be readable here.
+        call.headers.remove("grpc-accept-encoding");
+    }
+    let mut request = Request::new(call.body);
+    *request.method_mut() = http::Method::POST;
+    *request.version_mut() = Version::HTTP_2;
+    *request.uri_mut() = call.method.path.parse().map_err(|cause| Error::internal("PATH_UNWRITABLE", "a method's path").because(cause))?;
+    *request.headers_mut() = call.headers;
+    let Ok(mut reply) = hub.edge(&call.method.area).raw().oneshot(request).await;
+    headers::outward(reply.headers_mut());
+    match session {
+        Some(session) => session.outward(reply, call.method.call.max_answer_bytes).await,
+        None => Ok(reply),
+    }
+}
+
+/// A unary answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) headers: HeaderMap,
+    /// Envelopes as they came.
+    pub(crate) body: Bytes,
+    pub(crate) trailers: Option<HeaderMap>,
+    /// Why the call failed, if it did.
+    pub(crate) failure: Option<Status>,
+}
+
+impl Answer {
+    /// Errors: Internal `ANSWER_TOO_LARGE`; whatever broke the answer off.
+    pub(crate) async fn read(reply: Reply, max_bytes: usize) -> Result<Self, Refusal> {
+        let (head, body) = reply.into_parts();
+        let too_large = || Error::internal("ANSWER_TOO_LARGE", format!("the answer is larger than {max_bytes} bytes"));
+        let broken = |cause: Box<dyn std::error::Error + Send + Sync>| match cause.downcast::<Status>() {
+            Ok(status) => Refusal::from(*status),
+            Err(_) => too_large().into(),
+        };
+        let collected = Limited::new(body, max_bytes + envelope::PREFIX_BYTES).collect().await.map_err(broken)?;
+        let trailers = collected.trailers().cloned();
+        let status = Status::from_header_map(&head.headers).or_else(|| trailers.as_ref().and_then(Status::from_header_map));
+        let status = status.ok_or_else(|| Error::internal("ANSWER_MALFORMED", "the answer has no status"))?;
+        let failure = (status.code() != Code::Ok).then_some(status);
+        Ok(Self { headers: head.headers, body: collected.to_bytes(), trailers, failure })
+    }
+
+    /// The only message. Errors: the failure itself; Internal `ANSWER_MALFORMED`.
+    pub(crate) fn message(&self) -> Result<Bytes, Refusal> {
+        if let Some(failure) = &self.failure {
+            let refusal = Refusal::from(failure.clone());
+            let cookies = self.headers.get_all(header::SET_COOKIE).iter().cloned();
+            return Err(cookies.fold(refusal, |refusal, cookie| refusal.with(header::SET_COOKIE, cookie)));
+        }
+        let malformed = |cause| Error::internal("ANSWER_MALFORMED", "the answer is not one message").because(cause);
+        Ok(envelope::unpack(&self.body).map_err(malformed)?)
+    }
+
+    /// The answer as it goes on.
+    pub(crate) fn into_reply(self) -> Reply {
+        let mut reply = Response::new(match self.trailers {
+            None => Body::new(Full::new(self.body)),
+            Some(trailers) => Body::new(Full::new(self.body).with_trailers(std::future::ready(Some(Ok(trailers))))),
+        });
+        *reply.headers_mut() = self.headers;
+        reply
+    }
+}

@@ -1,0 +1,254 @@
+//! Which headers travel, in both directions. Must not read a credential or a body.
+
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use kernel::Error;
+
+const MAX_URL_BYTES: usize = 8 * 1024;
+const MAX_BLOCK_BYTES: usize = 16 * 1024;
+const MAX_ENTRIES: usize = 100;
+/// Of all entries, those that RPC wires hand on as metadata.
+const MAX_METADATA: usize = 64;
+
+/// What a REST call hands on. The RPC wires hand on all that is not reserved.
+const REST_ALLOWED: [&str; 10] = [
+    "authorization",
+    "x-mozaiks-api-key",
+    "x-mozaiks-app-key",
+    "x-mozaiks-app-id",
+    "x-mozaiks-publishable-key",
+    "traceparent",
+    "tracestate",
+    "accept-language",
+    "user-agent",
+    "x-mozaiks-client",
+];
+
+/// Never handed on: what the gateway says itself, what speaks of one connection or of the browser, cookies.
+const RESERVED: [&str; 33] = [
+    "forwarded",
+    "x-real-ip",
+    "x-request-id",
+    "x-correlation-id",
+    "grpc-timeout",
+    "connect-timeout-ms",
+    "grpc-previous-rpc-attempts",
+    "baggage",
+    "cookie",
+    "set-cookie",
+    "x-mozaiks-session",
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "accept",
+    "accept-encoding",
+    "host",
+    "origin",
+    "referer",
+    "if-match",
+    "if-none-match",
+    "idempotency-key",
+    "x-http-method-override",
+    "expect",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+const RESERVED_PREFIXES: [&str; 4] = ["x-forwarded-", "mozaiks-", "sec-", "access-control-"];
+
+/// Headers of an answer that speak of one connection, or that only the gateway may set.
+const NOT_OUTWARD: [&str; 9] =
+    ["set-cookie", "connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
+
+/// Refuses what is too long. Errors: `URL_TOO_LONG`, `HEADERS_TOO_LARGE`.
+pub(crate) fn check(head: &Parts) -> kernel::Result<()> {
+    let url = head.uri.path_and_query().map_or(0, |url| url.as_str().len());
+    if url > MAX_URL_BYTES {
+        return Err(Error::exhausted("URL_TOO_LONG", format!("the address is longer than {MAX_URL_BYTES} bytes")));
+    }
+    let bytes: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if head.headers.len() > MAX_ENTRIES || bytes > MAX_BLOCK_BYTES {
+        return Err(Error::exhausted(
+            "HEADERS_TOO_LARGE",
+            format!("there are more than {MAX_ENTRIES} headers or {MAX_BLOCK_BYTES} bytes of them"),
+        ));
+    }
+    Ok(())
+}
+
+/// What the RPC wires hand on. Errors: `HEADERS_TOO_LARGE` above 64 entries of metadata, `DEADLINE_INVALID`.
+pub(crate) fn rpc(head: &Parts, call_id: &str, address: Option<IpAddr>) -> kernel::Result<HeaderMap> {
+    let named = named_by_connection(&head.headers);
+    let mut inward = HeaderMap::with_capacity(head.headers.len());
+    for (name, value) in &head.headers {
+        let text = name.as_str();
+        let is_reserved = RESERVED.contains(&text) || RESERVED_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
+        if !is_reserved && !named.contains(name) {
+            inward.append(name.clone(), value.clone());
+        }
+    }
+    if inward.len() > MAX_METADATA {
+        return Err(Error::exhausted("HEADERS_TOO_LARGE", format!("there are more than {MAX_METADATA} entries of metadata")));
+    }
+    stamp(&mut inward, head, call_id, address)?;
+    Ok(inward)
+}
+
+/// What a REST call hands on. Errors: `DEADLINE_INVALID`.
+pub(crate) fn rest(head: &Parts, call_id: &str, address: Option<IpAddr>) -> kernel::Result<HeaderMap> {
+    let mut inward = HeaderMap::new();
+    for name in REST_ALLOWED.map(HeaderName::from_static) {
+        for value in head.headers.get_all(&name) {
+            inward.append(name.clone(), value.clone());
+        }
+    }
+    stamp(&mut inward, head, call_id, address)?;
+    Ok(inward)
+}
+
+/// What the gateway says itself: a call of gRPC, its id, its deadline, where it comes from.
+fn stamp(inward: &mut HeaderMap, head: &Parts, call_id: &str, address: Option<IpAddr>) -> kernel::Result<()> {
+    inward.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    inward.insert(header::TE, HeaderValue::from_static("trailers"));
+    inward.insert("x-request-id", value(call_id)?);
+    if let Some(address) = address {
+        inward.insert("mozaiks-client-address", value(&address.to_string())?);
+    }
+    if let Some(timeout) = head.headers.get("grpc-timeout") {
+        inward.insert("grpc-timeout", timeout.clone());
+    } else if let Some(timeout) = head.headers.get("connect-timeout-ms") {
+        inward.insert("grpc-timeout", from_milliseconds(timeout)?);
+    }
+    Ok(())
+}
+
+fn value(text: &str) -> kernel::Result<HeaderValue> {
+    HeaderValue::try_from(text).map_err(|cause| Error::internal("HEADER_UNWRITABLE", "a header of ours cannot be written").because(cause))
+}
+
+/// Connect's up to ten digits of milliseconds as gRPC's up to eight digits of a unit.
+fn from_milliseconds(timeout: &HeaderValue) -> kernel::Result<HeaderValue> {
+    let invalid = || Error::invalid("DEADLINE_INVALID", "connect-timeout-ms is not 1 to 10 digits");
+    let digits = timeout.to_str().map_err(|_| invalid())?;
+    if digits.len() > 10 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(invalid());
+    }
+    let milliseconds: u64 = digits.parse().map_err(|_| invalid())?;
+    value(&if milliseconds < 100_000_000 { format!("{milliseconds}m") } else { format!("{}S", milliseconds / 1_000) })
+}
+
+/// Headers that `connection` names belong to the connection as well.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
+}
+
+/// Takes from a peer's answer what only the gateway may say.
+pub(crate) fn outward(headers: &mut HeaderMap) {
+    for name in NOT_OUTWARD {
+        headers.remove(name);
+    }
+}
+
+/// What every answer carries.
+pub(crate) fn finish(headers: &mut HeaderMap, call_id: &str) {
+    if let Ok(call_id) = HeaderValue::try_from(call_id) {
+        headers.insert("x-correlation-id", call_id.clone());
+        headers.insert("x-request-id", call_id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // What has an etag may be kept by the caller alone, and is asked for again before each use.
+    let cache = if headers.contains_key(header::ETAG) { "private, no-cache" } else { "no-store" };
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(cache));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn head(headers: &[(&str, &str)]) -> Parts {
+        let request = headers.iter().fold(http::Request::post("/x"), |request, (name, value)| request.header(*name, *value));
+        request.body(()).unwrap().into_parts().0
+    }
+
+    const SPOOFED: [(&str, &str); 14] = [
+        ("mozaiks-client-address", "6.6.6.6"),
+        ("mozaiks-subject", "usr_1"),
+        ("x-forwarded-for", "6.6.6.6"),
+        ("x-forwarded-proto", "https"),
+        ("forwarded", "for=6.6.6.6"),
+        ("x-real-ip", "6.6.6.6"),
+        ("cookie", "mozaiks=token"),
+        ("grpc-previous-rpc-attempts", "3"),
+        ("baggage", "a=b"),
+        ("connection", "close, x-hop"),
+        ("x-hop", "1"),
+        ("sec-fetch-site", "cross-site"),
+        ("transfer-encoding", "chunked"),
+        ("x-http-method-override", "DELETE"),
+    ];
+
+    #[test]
+    fn spoofed_and_reserved_headers_never_travel() {
+        for inward in [
+            rpc(&head(&SPOOFED), "call-0001", "1.2.3.4".parse().ok()).unwrap(),
+            rest(&head(&SPOOFED), "call-0001", "1.2.3.4".parse().ok()).unwrap(),
+        ] {
+            let mut names: Vec<&str> = inward.keys().map(HeaderName::as_str).collect();
+            names.sort_unstable();
+            assert_eq!(names, ["content-type", "mozaiks-client-address", "te", "x-request-id"]);
+            assert_eq!(inward["mozaiks-client-address"], "1.2.3.4");
+        }
+    }
+
+    #[test]
+    fn rpc_wires_hand_on_metadata_and_rest_its_list() {
+        let head = head(&[
+            ("authorization", "Bearer t"),
+            ("x-custom", "1"),
+            ("trace-bin", "AA=="),
+            ("grpc-accept-encoding", "gzip"),
+            ("accept-language", "de"),
+        ]);
+        let (rpc, rest) = (rpc(&head, "call-0001", None).unwrap(), rest(&head, "call-0001", None).unwrap());
+        for name in ["authorization", "accept-language"] {
+            assert!(rpc.contains_key(name) && rest.contains_key(name));
+        }
+        for name in ["x-custom", "trace-bin", "grpc-accept-encoding"] {
+            assert!(rpc.contains_key(name) && !rest.contains_key(name));
+        }
+        assert!(!rpc.contains_key("mozaiks-client-address"));
+    }
+
+    #[test]
+    fn either_deadline_becomes_the_one_of_grpc() {
+        let timeout = |headers: &[(&str, &str)]| rest(&head(headers), "call-0001", None).map(|inward| inward["grpc-timeout"].clone());
+        assert_eq!(timeout(&[("grpc-timeout", "5S"), ("connect-timeout-ms", "1")]).unwrap(), "5S");
+        assert_eq!(timeout(&[("connect-timeout-ms", "1500")]).unwrap(), "1500m");
+        assert_eq!(timeout(&[("connect-timeout-ms", "9999999999")]).unwrap(), "9999999S");
+        for bad in ["", "-1", "1.5", "12345678901", "1s", "+1"] {
+            assert_eq!(timeout(&[("connect-timeout-ms", bad)]).unwrap_err().reason(), "DEADLINE_INVALID", "{bad}");
+        }
+    }
+
+    #[test]
+    fn long_addresses_and_many_headers_are_refused() {
+        let mut long = head(&[]);
+        long.uri = format!("/{}", "x".repeat(MAX_URL_BYTES)).parse().unwrap();
+        assert_eq!(check(&long).unwrap_err().reason(), "URL_TOO_LONG");
+        assert_eq!(check(&head(&[("x-big", &"x".repeat(MAX_BLOCK_BYTES))])).unwrap_err().reason(), "HEADERS_TOO_LARGE");
+        let many = |count: usize| head(&vec![("x-many", "1"); count]);
+        assert_eq!(check(&many(MAX_ENTRIES + 1)).unwrap_err().reason(), "HEADERS_TOO_LARGE");
+        assert_eq!(rpc(&many(MAX_METADATA + 1), "call-0001", None).unwrap_err().reason(), "HEADERS_TOO_LARGE");
+        assert!(check(&many(MAX_ENTRIES)).is_ok() && rpc(&many(MAX_METADATA), "call-0001", None).is_ok());
+    }
+}

@@ -1,0 +1,278 @@
+//! The session cookie: the refresh token moves between it and the messages of methods that say so, when the caller asks for
+//! it. On wire bytes, so that it works the same in every wire. Must not know what a token means.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http_body_util::Full;
+use kernel::Error;
+use prost_reflect::{Kind, MessageDescriptor};
+use rpc::{Body, Method, Schema};
+use tonic::Code;
+
+use crate::call::{Answer, Reply, Visit};
+use crate::cors::Origins;
+use crate::envelope;
+use crate::refuse::Refusal;
+use crate::rules::bind::{self, FieldPath};
+use crate::wire::{self, Malformed};
+
+/// Longest cookie that browsers keep.
+const MAX_TOKEN_BYTES: usize = 4_000;
+
+/// A call that fails for one of these will never succeed with this cookie.
+const DEAD: [&str; 4] = ["SESSION_ENDED", "REFRESH_REUSED", "TOKEN_EXPIRED", "TOKEN_REVOKED"];
+
+/// The methods that know the cookie, and how it is spelled.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    methods: HashMap<String, Places>,
+    name: &'static str,
+    is_secure: bool,
+    max_age_seconds: u32,
+}
+
+/// Where one method holds the token.
+#[derive(Debug)]
+struct Places {
+    /// Field of the request; none = it takes none.
+    ask: Option<u32>,
+    /// Field path in the answer; empty = it holds none.
+    answer: Vec<u32>,
+    /// Success ends the session.
+    clear: bool,
+}
+
+/// One call that uses the cookie.
+#[derive(Debug)]
+pub(crate) struct Session<'a> {
+    sessions: &'a Sessions,
+    places: &'a Places,
+    /// The cookie's token, on methods that take it.
+    token: Option<String>,
+}
+
+impl Sessions {
+    /// Reads the option of every method. Errors: the paths that lead to no text field, each naming its method.
+    pub(crate) fn of(schema: &Schema, is_secure: bool, max_age_seconds: u32) -> Result<Self, Vec<String>> {
+        let (mut methods, mut faults) = (HashMap::new(), Vec::new());
+        for method in schema.methods() {
+            match Places::of(method) {
+                Ok(None) => {}
+                Ok(Some(places)) => _ = methods.insert(method.path.clone(), places),
+                Err(fault) => faults.push(format!("{}: session_cookie {fault}", method.path)),
+            }
+        }
+        // Browsers take the prefix as a promise that only a page over TLS on this host can keep.
+        let name = if is_secure { "__Host-mozaiks" } else { "mozaiks" };
+        if faults.is_empty() { Ok(Self { methods, name, is_secure, max_age_seconds }) } else { Err(faults) }
+    }
+
+    /// The use of the cookie by this call, if its method knows it and the caller asks for it. Errors:
+    /// `CREDENTIAL_MISSING`, `CREDENTIAL_MALFORMED`.
+    pub(crate) fn open(&self, visit: &Visit, method: &Method) -> Result<Option<Session<'_>>, Refusal> {
+        let Some(places) = self.methods.get(&method.path).filter(|_| asks(&visit.head.headers)) else { return Ok(None) };
+        let token = match places.ask {
+            None => None,
+            Some(_) => Some(self.token(&visit.head.headers)?),
+        };
+        Ok(Some(Session { sessions: self, places, token }))
+    }
+
+    /// Refuses a call in cookie mode that a foreign page may have sent. Errors: `CROSS_SITE_REFUSED`.
+    pub(crate) fn guard(&self, visit: &Visit, method: &Method, origins: &Origins) -> kernel::Result<()> {
+        let headers = &visit.head.headers;
+        if !self.methods.contains_key(&method.path) || !asks(headers) {
+            return Ok(());
+        }
+        let is_same_site = match headers.get("sec-fetch-site") {
+            Some(site) => site == "same-origin" || site == "none",
+            None => origins.own(&visit.head),
+        };
+        if is_same_site && headers.get("x-mozaiks-client").is_some_and(|client| !client.is_empty()) {
+            return Ok(());
+        }
+        Err(Error::forbidden("CROSS_SITE_REFUSED", "calls with the session cookie come from pages of this site and name their client"))
+    }
+
+    fn token(&self, headers: &HeaderMap) -> Result<String, Refusal> {
+        let malformed = || Error::unauthenticated("CREDENTIAL_MALFORMED", "the session cookie is malformed");
+        let values: Result<Vec<&str>, _> = headers.get_all(header::COOKIE).iter().map(HeaderValue::to_str).collect();
+        let values = values.map_err(|_| Refusal::from(malformed()).with(header::SET_COOKIE, self.removal()))?;
+        let pairs = values.iter().flat_map(|value| value.split(';')).map(str::trim);
+        let mut ours = pairs.filter_map(|pair| pair.split_once('=')).filter(|(name, _)| *name == self.name).map(|(_, token)| token);
+        match (ours.next(), ours.next()) {
+            (None, _) => Err(Error::unauthenticated("CREDENTIAL_MISSING", "there is no session cookie").into()),
+            (Some(token), None) if is_token(token) => Ok(token.to_owned()),
+            _ => Err(Refusal::from(malformed()).with(header::SET_COOKIE, self.removal())),
+        }
+    }
+
+    fn cookie(&self, token: &str, max_age_seconds: u32) -> Option<HeaderValue> {
+        let secure = if self.is_secure { "; Secure" } else { "" };
+        let text = format!("{}={token}; Max-Age={max_age_seconds}; Path=/; HttpOnly; SameSite=Lax{secure}", self.name);
+        HeaderValue::try_from(text).ok()
+    }
+
+    fn removal(&self) -> HeaderValue {
+        self.cookie("", 0).unwrap_or_else(|| HeaderValue::from_static(""))
+    }
+}
+
+impl Places {
+    fn of(method: &Method) -> Result<Option<Self>, &'static str> {
+        let Some(cookie) = method.access.as_ref().and_then(|access| access.session_cookie.as_ref()) else { return Ok(None) };
+        if method.descriptor.is_client_streaming() || method.descriptor.is_server_streaming() {
+            return Err("stands on a stream");
+        }
+        let find = |message: MessageDescriptor, path: &str| match path {
+            "" => Ok(Vec::new()),
+            path => FieldPath::find(&message, path).filter(is_text).map(|path| path.numbers()).ok_or("names no text field"),
+        };
+        let ask = find(method.descriptor.input(), &cookie.ask)?;
+        let ask = match ask.as_slice() {
+            [] => None,
+            [number] => Some(*number),
+            _ => return Err("names a field below the request's own"),
+        };
+        Ok(Some(Self { ask, answer: find(method.descriptor.output(), &cookie.answer)?, clear: cookie.clear }))
+    }
+}
+
+fn is_text(path: &FieldPath) -> bool {
+    path.last().is_some_and(|field| bind::is_scalar(field) && matches!(field.kind(), Kind::String))
+}
+
+fn asks(headers: &HeaderMap) -> bool {
+    headers.get("x-mozaiks-session").is_some_and(|mode| mode == "cookie")
+}
+
+/// The octets a cookie may have (RFC 6265), and no more of them than browsers keep.
+fn is_token(token: &str) -> bool {
+    let is_octet = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\');
+    (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(is_octet)
+}
+
+impl Session<'_> {
+    /// The request with the cookie's token. Errors: `CREDENTIALS_AMBIGUOUS` when it holds one already, `BODY_INVALID`,
+    /// and those of reading it.
+    pub(crate) async fn inward(&self, body: Body, max_bytes: usize) -> Result<Body, Refusal> {
+        let (Some(number), Some(token)) = (self.places.ask, &self.token) else { return Ok(body) };
+        let message = envelope::unpack(&envelope::read(body, max_bytes + envelope::PREFIX_BYTES).await?)?;
+        let message = with_token(&message, number, token)?;
+        Ok(Body::new(Full::new(envelope::pack(&message))))
+    }
+
+    /// The answer without the token, and the cookie with it; or the cookie's end.
+    pub(crate) async fn outward(self, reply: Reply, max_bytes: usize) -> Result<Reply, Refusal> {
+        let mut answer = Answer::read(reply, max_bytes).await?;
+        let cookie = match &answer.failure {
+            Some(failure) => {
+                let is_dead = || kernel::error_info(failure).is_some_and(|reason| DEAD.contains(&reason.as_str()));
+                (self.token.is_some() && failure.code() == Code::Unauthenticated && is_dead()).then(|| self.sessions.removal())
+            }
+            None if self.places.clear => Some(self.sessions.removal()),
+            None => self.take(&mut answer)?,
+        };
+        if let Some(cookie) = cookie {
+            answer.headers.append(header::SET_COOKIE, cookie);
+        }
+        Ok(answer.into_reply())
+    }
+
+    fn take(&self, answer: &mut Answer) -> Result<Option<HeaderValue>, Refusal> {
+        if self.places.answer.is_empty() {
+            return Ok(None);
+        }
+        let malformed = |Malformed| Error::internal("ANSWER_MALFORMED", "the answer cannot be read");
+        let (message, token) = wire::cut(&answer.message()?, &self.places.answer).map_err(malformed)?;
+        answer.body = envelope::pack(&message);
+        let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(None) };
+        let token = String::from_utf8(token).ok().filter(|token| is_token(token));
+        let unwritable = || Error::internal("COOKIE_UNWRITABLE", "the refresh token does not fit a cookie");
+        let cookie = token.and_then(|token| self.sessions.cookie(&token, self.sessions.max_age_seconds));
+        Ok(Some(cookie.ok_or_else(unwritable)?))
+    }
+}
+
+/// Prepends the token: an unfinished field at the end of a hostile message would swallow what is appended.
+fn with_token(message: &Bytes, number: u32, token: &str) -> kernel::Result<Vec<u8>> {
+    for field in wire::fields(message) {
+        let field = field.map_err(|Malformed| Error::invalid("BODY_INVALID", "the message cannot be read"))?;
+        if field.number == number {
+            return Err(Error::unauthenticated("CREDENTIALS_AMBIGUOUS", "there is a token in the request and one in the cookie"));
+        }
+    }
+    let mut whole = Vec::with_capacity(message.len() + token.len() + 8);
+    wire::put(number, token.as_bytes(), &mut whole);
+    whole.extend_from_slice(message);
+    Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sessions(is_secure: bool) -> Sessions {
+        let name = if is_secure { "__Host-mozaiks" } else { "mozaiks" };
+        Sessions { methods: HashMap::new(), name, is_secure, max_age_seconds: 60 }
+    }
+
+    fn token(cookies: &[&[u8]]) -> Result<String, String> {
+        let mut headers = HeaderMap::new();
+        for cookie in cookies {
+            headers.append("cookie", HeaderValue::from_bytes(cookie).unwrap());
+        }
+        sessions(false).token(&headers).map_err(|refusal| refusal.reason())
+    }
+
+    #[test]
+    fn one_well_formed_cookie_or_a_failed_credential() {
+        assert_eq!(token(&[b"a=1; mozaiks=t.o-k_e~n=; b=2"]).unwrap(), "t.o-k_e~n=");
+        assert_eq!(token(&[b"a=1", b"mozaiks=token"]).unwrap(), "token");
+        assert_eq!(token(&[]).unwrap_err(), "CREDENTIAL_MISSING");
+        for absent in ["a=1", "mozaiks", "xmozaiks=t", "__Host-mozaiks=t"] {
+            assert_eq!(token(&[absent.as_bytes()]).unwrap_err(), "CREDENTIAL_MISSING");
+        }
+        for bad in ["mozaiks=", "mozaiks=\"t\"", "mozaiks=a b", "mozaiks=a; mozaiks=b", "mozaiks=ä"] {
+            assert_eq!(token(&[bad.as_bytes()]).unwrap_err(), "CREDENTIAL_MALFORMED", "{bad}");
+        }
+        assert_eq!(token(&[b"mozaiks=a", b"mozaiks=a"]).unwrap_err(), "CREDENTIAL_MALFORMED");
+        assert_eq!(token(&[&[b"mozaiks=", &[b'x'; 4_001][..]].concat()]).unwrap_err(), "CREDENTIAL_MALFORMED");
+    }
+
+    #[test]
+    fn the_cookie_is_spelled_for_its_transport() {
+        assert_eq!(sessions(true).cookie("t", 60).unwrap(), "__Host-mozaiks=t; Max-Age=60; Path=/; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!(sessions(false).removal(), "mozaiks=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax");
+    }
+
+    fn refused(message: &[u8]) -> &'static str {
+        with_token(&Bytes::copy_from_slice(message), 2, "token").unwrap_err().reason()
+    }
+
+    #[test]
+    fn hostile_messages_get_no_token() {
+        let mut taken = Vec::new();
+        wire::put(2, b"mine", &mut taken);
+        assert_eq!(refused(&taken), "CREDENTIALS_AMBIGUOUS");
+        assert_eq!(refused(&[0x10, 1]), "CREDENTIALS_AMBIGUOUS");
+        // An unfinished field at the end, as long as an appended token would be.
+        assert_eq!(refused(&[0x0a, 7]), "BODY_INVALID");
+        assert_eq!(refused(&[0x1b, 0x12, 1, b'x', 0x1c]), "BODY_INVALID");
+        assert_eq!(refused(&[0xff]), "BODY_INVALID");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_passes_reads_the_cookies_token(message: Vec<u8>) {
+            if let Ok(whole) = with_token(&Bytes::from(message.clone()), 2, "token") {
+                prop_assert_eq!(wire::find(&whole, &[2]), Some(&b"token"[..]));
+                prop_assert!(whole.ends_with(&message));
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! REST on the wire level: the request is the body's bytes followed by those of path, query and headers; the answer is the
+//! message's bytes, or one field's of them, as JSON. Must not know any method.
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use kernel::Error;
+use rpc::Body;
+
+use super::media_type;
+use crate::call::{Answer, Call, Reply, Visit};
+use crate::envelope;
+use crate::headers;
+use crate::refuse::Refusal;
+use crate::rules::{Rule, Takes, bind};
+use crate::wire::{self, Malformed};
+
+/// JSON is about twice as long as the binary form that the method's limit speaks of.
+const JSON_GROWTH: usize = 2;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// `segments`: the path's, as the rule matched them.
+pub(crate) async fn inward<'a>(visit: &Visit, rule: &'a Rule, segments: &[&str], body: Body) -> Result<Call<'a>, Refusal> {
+    let head = &visit.head;
+    let values = rule.path.capture(segments)?;
+    content(&head.headers)?;
+    let mut message = message(&rule.takes, envelope::read(body, rule.method.call.max_request_bytes).await?, &head.headers)?;
+    for (field, value) in rule.variables.iter().zip(values) {
+        let name = || field.last().map(|field| field.name().to_owned()).unwrap_or_default();
+        field.append(&value, &mut message).ok_or_else(|| bind::invalid(&name(), "does not fit its type"))?;
+    }
+    bind::query(head.uri.query().unwrap_or_default(), |key| rule.query_field(key), &mut message)?;
+    for (name, field) in [(header::IF_MATCH, &rule.etag), (IDEMPOTENCY_KEY, &rule.request_id)] {
+        if let Some(text) = single(&head.headers, &name)? {
+            bind::header(name.as_str(), text, field.as_ref(), &mut message)?;
+        }
+    }
+    let mut headers = headers::rest(head, &visit.call_id, visit.address)?;
+    for name in &rule.method.call.request_headers {
+        if let (Some(value), Ok(name)) = (head.headers.get(name), HeaderName::try_from(name)) {
+            headers.insert(name, value.clone());
+        }
+    }
+    Ok(Call { method: &rule.method, headers, body: Body::new(Full::new(envelope::pack(&message))) })
+}
+
+/// Only JSON in UTF-8, uncompressed. A body without a type is judged when it is there.
+fn content(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.contains_key(header::CONTENT_TYPE) && !is_json(headers) {
+        return Err(unsupported());
+    }
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => {
+            let refusal = Refusal::from(Error::unsupported("ENCODING_UNSUPPORTED", "compressed bodies are not accepted"));
+            Err(refusal.with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let parameters = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(|value| value.split(';').skip(1));
+    let is_utf8 = |parameter: &str| {
+        let parameter = parameter.trim().to_ascii_lowercase();
+        parameter.is_empty() || parameter.strip_prefix("charset=").is_some_and(|charset| charset.trim_matches('"') == "utf-8")
+    };
+    media_type(headers).as_deref() == Some("application/json") && parameters.is_some_and(|mut parameters| parameters.all(is_utf8))
+}
+
+fn unsupported() -> Refusal {
+    let refusal = Refusal::from(Error::unsupported("CONTENT_TYPE_UNSUPPORTED", "the body must be application/json in UTF-8"));
+    refusal.with(HeaderName::from_static("accept-post"), HeaderValue::from_static("application/json"))
+}
+
+fn message(takes: &Takes, text: Bytes, headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
+    if !text.is_empty() && !headers.contains_key(header::CONTENT_TYPE) {
+        return Err(unsupported());
+    }
+    match takes {
+        Takes::Nothing if text.is_empty() => Ok(Vec::new()),
+        Takes::Nothing => Err(Error::invalid("BODY_INVALID", "this call takes no body").into()),
+        Takes::Whole(_) if text.is_empty() => Ok(Vec::new()),
+        Takes::Whole(codec) => Ok(codec.read(&text)?),
+        Takes::Field(number, codec) => {
+            let inner = if text.is_empty() { Vec::new() } else { codec.read(&text)? };
+            let mut message = Vec::with_capacity(inner.len() + 16);
+            wire::put(*number, &inner, &mut message);
+            Ok(message)
+        }
+    }
+}
+
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> kernel::Result<Option<&'a str>> {
+    let mut values = headers.get_all(name).iter();
+    let (value, more) = (values.next(), values.next());
+    let text = value.filter(|_| more.is_none()).and_then(|value| value.to_str().ok());
+    if value.is_some() && text.is_none() { Err(bind::invalid(name.as_str(), "is not one text")) } else { Ok(text) }
+}
+
+pub(crate) async fn outward(visit: &Visit, rule: &Rule, reply: Reply) -> Result<Response<Body>, Refusal> {
+    let max_bytes = rule.method.call.max_answer_bytes;
+    let answer = Answer::read(reply, max_bytes).await?;
+    let mut message = answer.message()?;
+    if let Some(number) = rule.gives.field {
+        let malformed = |Malformed| Error::internal("ANSWER_MALFORMED", "the answer cannot be read");
+        message = wire::message(&message, number).map_err(malformed)?.into();
+    }
+    let etag = rule.gives.etag.and_then(|number| wire::find(&message, &[number])).filter(|etag| !etag.is_empty());
+    let etag = etag.and_then(|etag| HeaderValue::from_bytes(etag).ok());
+    let is_known = etag.as_ref().is_some_and(|etag| is_read(&visit.head.method) && knows(&visit.head.headers, etag));
+    let body = if is_known { Bytes::new() } else { json(rule, &message, max_bytes)? };
+    let mut response = Response::new(Body::new(Full::new(body)));
+    if is_known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    response.headers_mut().extend(etag.map(|etag| (header::ETAG, etag)));
+    for cookie in answer.headers.get_all(header::SET_COOKIE) {
+        response.headers_mut().append(header::SET_COOKIE, cookie.clone());
+    }
+    Ok(response)
+}
+
+fn json(rule: &Rule, message: &[u8], max_bytes: usize) -> kernel::Result<Bytes> {
+    let text = rule.gives.codec.write(message)?;
+    let is_too_large = text.len() > max_bytes.saturating_mul(JSON_GROWTH);
+    if is_too_large { Err(Error::internal("ANSWER_TOO_LARGE", "the answer is too large as JSON")) } else { Ok(text.into()) }
+}
+
+fn is_read(verb: &http::Method) -> bool {
+    matches!(*verb, http::Method::GET | http::Method::HEAD)
+}
+
+/// Whether the caller holds this version already (weak comparison, RFC 9110).
+fn knows(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let held = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let mut held = held.flat_map(|value| value.split(',')).map(str::trim);
+    held.any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held).as_bytes() == etag.as_bytes())
+}
