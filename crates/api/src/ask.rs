@@ -48,8 +48,8 @@ pub(crate) fn page_size(size: &mut i32, faults: &mut Faults) {
 }
 
 pub(crate) fn request_id(id: &str, faults: &mut Faults) {
-    if id.len() > 64 || !id.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
-        faults.add("request_id", "must be 1 to 64 printable ASCII characters");
+    if id.len() > 64 || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        faults.add("request_id", "must be 1 to 64 printable ASCII characters without spaces");
     }
 }
 

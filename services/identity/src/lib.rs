@@ -1,1 +1,110 @@
-//! placeholder
+//! Identity: apps and the people in them, how they sign in, what they may do.
+//! Mounted by node; every other service meets it through its contracts only.
+
+mod apps;
+mod auth;
+mod config;
+mod domain;
+mod events;
+mod founding;
+mod hashing;
+mod introspection;
+mod invitations;
+mod issue;
+mod me;
+mod platform;
+mod records;
+mod refresh;
+mod registration;
+mod seal;
+mod sign_in;
+mod signing_keys;
+mod standing;
+mod state;
+mod tokens;
+
+use std::fmt;
+use std::sync::Arc;
+
+use api::mozaiks::identity::v1::apps_service_server::AppsServiceServer;
+use api::mozaiks::identity::v1::auth_service_server::AuthServiceServer;
+use api::mozaiks::identity::v1::me_service_server::MeServiceServer;
+use api::mozaiks::identity::v1::signing_keys_service_server::SigningKeysServiceServer;
+use api::mozaiks::identity::v1::tokens_service_server::TokensServiceServer;
+use kernel::{Clock, Result};
+use rpc::{Service, Verifier};
+use storage::Store;
+use tonic::service::Routes;
+
+pub use config::Config;
+
+use crate::state::Core;
+
+/// What identity is given.
+#[derive(Debug)]
+pub struct Start {
+    /// Its settings.
+    pub config: Config,
+    /// Where browsers reach the gateway, without a slash at its end: tokens name their issuer below it.
+    pub public_url: String,
+    /// Where it keeps its documents.
+    pub store: Store,
+    /// The key under which secrets at rest are sealed; the same in every replica.
+    pub sealing_key: [u8; 32],
+    /// The time.
+    pub clock: Clock,
+}
+
+/// The running service.
+pub struct Identity {
+    /// Its RPCs.
+    pub service: Service,
+    /// Decides what credentials are worth; every service of this node asks it.
+    pub verifier: Arc<dyn Verifier>,
+    /// What the operator at the machine itself may do.
+    pub operators: Operators,
+}
+
+/// The rights of whoever holds the machine.
+#[derive(Clone)]
+pub struct Operators(Arc<Core>);
+
+impl Operators {
+    /// Makes a one-time invitation, good for 7 days, that `Register` in the platform app redeems. Told once.
+    pub async fn invite(&self) -> Result<String> {
+        self.0.invite_operator().await
+    }
+}
+
+/// Declares the collections, makes the platform app if there is none, and hands over routes and verifier.
+pub async fn start(start: Start) -> Result<Identity> {
+    records::define(&start.store).await?;
+    let core = Arc::new(Core {
+        pool: hashing::Pool::new(start.config.hashing_threads)?,
+        master: seal::Master::from_bytes(start.sealing_key),
+        store: start.store,
+        clock: start.clock,
+        config: start.config,
+        public_url: start.public_url,
+    });
+    core.settle_installation().await?;
+    let routes = Routes::new(AppsServiceServer::new(apps::Apps(core.clone())))
+        .add_service(AuthServiceServer::new(auth::Auth(core.clone())))
+        .add_service(MeServiceServer::new(me::Me(core.clone())))
+        .add_service(TokensServiceServer::new(tokens::Tokens(core.clone())))
+        .add_service(SigningKeysServiceServer::new(signing_keys::SigningKeys(core.clone())));
+    let service = Service { name: "identity", routes };
+    Ok(Identity { service, verifier: Arc::new(introspection::Introspection(core.clone())), operators: Operators(core) })
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity")
+    }
+}
+
+impl fmt::Debug for Operators {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Operators")
+    }
+}

@@ -1,0 +1,117 @@
+//! An app: the tenant itself.
+
+use kernel::{Result, Time};
+use serde::{Deserialize, Serialize};
+
+use super::text::Form;
+
+/// Longest display name, in characters.
+const MAX_NAME_CHARS: usize = 80;
+/// Longest description, in characters.
+const MAX_DESCRIPTION_CHARS: usize = 2_000;
+
+/// Letters of a made-up id: lower case, digits that look like no letter.
+const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+/// An app. Instants in microseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct App {
+    pub(crate) display_name: String,
+    pub(crate) description: String,
+    pub(crate) mode: Mode,
+    pub(crate) state: State,
+    /// Raising it ends every session and token of the app.
+    pub(crate) epoch: i64,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
+    /// The key under which the app's secrets are sealed, wrapped by the master key.
+    pub(crate) data_key: String,
+}
+
+/// Whether an app serves real people. Chosen at creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Mode {
+    Live,
+    Test,
+}
+
+/// Whether an app is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum State {
+    Active,
+}
+
+impl App {
+    /// A new app, still without a data key. Errors: `APP_INVALID`.
+    pub(crate) fn created(display_name: &str, description: &str, mode: Mode, now: Time) -> Result<Self> {
+        let mut form = Form::default();
+        let display_name = form.line("app.display_name", display_name, MAX_NAME_CHARS);
+        let description = form.prose("app.description", description, MAX_DESCRIPTION_CHARS);
+        if display_name.is_empty() {
+            form.refuse("app.display_name", "must be 1 to 80 characters");
+        }
+        form.finish("APP_INVALID", "the app is not valid")?;
+        let (created_at, updated_at) = (now.micros(), now.micros());
+        Ok(Self { display_name, description, mode, state: State::Active, epoch: 1, created_at, updated_at, data_key: String::new() })
+    }
+
+    /// Whether anybody may have sessions in it.
+    pub(crate) fn is_active(&self) -> bool {
+        self.state == State::Active
+    }
+}
+
+/// An id for an app whose creator wished for none: `app-` and 26 base32 characters (130 random bits).
+pub(crate) fn random_id(bytes: [u8; 17]) -> String {
+    let mut id = String::from("app-");
+    for at in (0..130).step_by(5) {
+        let pair = u16::from_be_bytes([bytes[at / 8], bytes.get(at / 8 + 1).copied().unwrap_or(0)]);
+        let letter = (pair >> (11 - at % 8)) & 31;
+        id.push(char::from(BASE32[usize::from(letter)]));
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Time = Time::from_seconds(100);
+
+    #[test]
+    fn made_with_clean_texts() {
+        let app = App::created(" Bakery ", "Bread\nand rolls.", Mode::Test, NOW).unwrap();
+        assert_eq!((app.display_name.as_str(), app.description.as_str(), app.mode), ("Bakery", "Bread\nand rolls.", Mode::Test));
+        assert!(app.is_active() && app.epoch == 1 && app.data_key.is_empty());
+    }
+
+    #[test]
+    fn names_every_faulty_field() {
+        let error = App::created(" \t ", &"x".repeat(2_001), Mode::Live, NOW).unwrap_err();
+        let paths: Vec<&str> = error.fields().iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!((error.reason(), paths), ("APP_INVALID", vec!["app.description", "app.display_name"]));
+        assert!(App::created(&"語".repeat(80), "", Mode::Live, NOW).is_ok());
+        assert!(App::created("two\nlines", "", Mode::Live, NOW).is_err());
+    }
+
+    #[test]
+    fn random_ids_are_rfc_4648_base32() {
+        let text = b"foobar\0\0\0\0\0\0\0\0\0\0\0";
+        assert_eq!(random_id(*text), "app-mzxw6ytboiaaaaaaaaaaaaaaaa");
+        assert_eq!(random_id([255; 17]), format!("app-{}", "7".repeat(26)));
+    }
+
+    proptest! {
+        #[test]
+        fn random_ids_are_app_ids_and_keep_every_bit(one: [u8; 17], bit in 0_usize..130) {
+            let id = random_id(one);
+            prop_assert!(id.len() == 30 && kernel::Tenant::parse(&id).is_ok());
+            let mut other = one;
+            other[bit / 8] ^= 128 >> (bit % 8);
+            prop_assert_ne!(id, random_id(other));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Invitations to a staff team: a membership without a subject, and a secret that is computed, never stored.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use kernel::{Cx, Error, Kind, Result, id};
+use storage::{Change, Seen, taken};
+use subtle::ConstantTimeEq as _;
+
+use crate::domain::app::App;
+use crate::domain::email::Email;
+use crate::domain::membership::{INVITATION_SECONDS, Invited, Membership, State};
+use crate::domain::team::Team;
+use crate::domain::user::User;
+use crate::records::STAFF;
+use crate::state::{Core, user_name};
+
+/// What an invitation's text begins with.
+const PREFIX: &str = "mzi_";
+
+/// An invitation as somebody handed it in: which membership, and the secret.
+pub(crate) struct Invitation {
+    membership: String,
+    secret: Vec<u8>,
+}
+
+impl Invitation {
+    /// Reads `mzi_{membership}_{secret}`; empty = none. Errors: `INVITATION_DEAD`.
+    pub(crate) fn parse(text: &str) -> Result<Option<Self>> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let (membership, secret) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('.')).ok_or_else(dead)?;
+        let secret = BASE64_URL_SAFE_NO_PAD.decode(secret).map_err(|_| dead())?;
+        Ok(Some(Self { membership: membership.to_owned(), secret }))
+    }
+}
+
+impl Core {
+    /// Makes an invitation to own the app of `cx` and to hold these roles in its staff. The text is told once.
+    pub(crate) async fn invite(&self, cx: &Cx, app: &Seen<App>, roles: &[&str]) -> Result<String> {
+        let now = self.clock.now();
+        let id = id::fresh("mbr", now);
+        let ends_at = now.plus_seconds(INVITATION_SECONDS).micros();
+        let invited = Invited { email_norm: None, by: cx.actor(), generation: 1, ends_at };
+        let roles = roles.iter().map(|role| (*role).to_owned()).collect();
+        let membership = Membership::invited(STAFF, roles, true, invited, now);
+        let seen = self.store.insert(cx, &id, Change::of(membership)).await?;
+        let secret = BASE64_URL_SAFE_NO_PAD.encode(self.invitation_secret(cx, app, &seen)?);
+        Ok(format!("{PREFIX}{id}.{secret}"))
+    }
+
+    /// The invited membership behind an invitation that still counts. Errors: `INVITATION_DEAD`.
+    async fn check_invitation(&self, cx: &Cx, app: &Seen<App>, invitation: &Invitation) -> Result<Seen<Membership>> {
+        let seen = self.store.get::<Membership>(cx, &invitation.membership).await?.ok_or_else(dead)?;
+        let secret = self.invitation_secret(cx, app, &seen)?;
+        if !bool::from(secret.as_slice().ct_eq(&invitation.secret)) {
+            return Err(dead());
+        }
+        Ok(seen)
+    }
+
+    /// Whether a new account may redeem it. Errors: `INVITATION_DEAD`, `INVITATION_EMAIL_MISMATCH`.
+    pub(crate) async fn check_open(&self, cx: &Cx, app: &Seen<App>, invitation: &Invitation, email: &Email) -> Result<()> {
+        let seen = self.check_invitation(cx, app, invitation).await?;
+        seen.body.accepted("", "", &email.norm, self.clock.now()).map(drop)
+    }
+
+    /// Makes the person a member, once: one write at the version read. A repeat by the same person changes nothing.
+    pub(crate) async fn accept(&self, cx: &Cx, app: &Seen<App>, invitation: &Invitation, user: &Seen<User>) -> Result<()> {
+        let subject = user_name(cx.tenant(), &user.id);
+        let mut seat = 1;
+        loop {
+            let seen = self.check_invitation(cx, app, invitation).await?;
+            if seen.body.state == State::Active && seen.body.subject.as_ref() == Some(&subject) {
+                break;
+            }
+            let accepted = seen.body.accepted(&subject, cx.tenant().as_str(), &user.body.email.norm, self.clock.now())?;
+            match self.store.replace(cx, &seen, Change::of(Membership { seat, ..accepted })).await {
+                Err(error) if taken(&error) == Some("team_seat") => seat += 1,
+                Err(error) if error.kind() == Kind::Stale => {}
+                Err(error) => return Err(error),
+                Ok(_) => break,
+            }
+        }
+        self.appoint(cx, &subject).await?;
+        self.hold(cx, &user.id, cx.tenant()).await
+    }
+
+    /// Lists a person, whose membership carries the flag, among the owners of the staff team.
+    async fn appoint(&self, cx: &Cx, subject: &str) -> Result<()> {
+        let now = self.clock.now();
+        loop {
+            let written = match self.store.get::<Team>(cx, STAFF).await? {
+                Some(team) if team.body.owners.iter().any(|owner| owner == subject) => return Ok(()),
+                Some(team) => {
+                    let owners = team.body.owners.iter().cloned().chain([subject.to_owned()]).collect();
+                    let appointed = Team { owners, updated_at: now.micros(), ..team.body.clone() };
+                    self.store.replace(cx, &team, Change::of(appointed)).await
+                }
+                None => self.store.insert(cx, STAFF, Change::of(Team::staff(vec![subject.to_owned()], now))).await,
+            };
+            match written {
+                Err(race) if matches!(race.kind(), Kind::Stale | Kind::Exists) => {}
+                written => return written.map(drop),
+            }
+        }
+    }
+
+    fn invitation_secret(&self, cx: &Cx, app: &Seen<App>, seen: &Seen<Membership>) -> Result<[u8; 20]> {
+        let document = format!("{}/teams/{STAFF}/memberships/{}", cx.tenant().name(), seen.id);
+        Ok(self.data_key(cx.tenant(), &app.body)?.mac(
+            "invitation",
+            &document,
+            seen.body.invited.as_ref().map_or(0, |invited| invited.generation),
+        ))
+    }
+}
+
+fn dead() -> Error {
+    Error::refused("INVITATION_DEAD", "this invitation does not exist, is used or has expired")
+}

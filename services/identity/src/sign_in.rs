@@ -1,0 +1,138 @@
+//! Signing in with a password: guard, equal work, guard again, and one session made from what was satisfied.
+
+use kernel::{Cx, Error, Kind, Page, Result, Time, id};
+use storage::{Change, Find, Once, Remembered, Seen};
+
+use crate::domain::app::App;
+use crate::domain::email::Email;
+use crate::domain::guard::Guard;
+use crate::domain::password::Password;
+use crate::domain::session::{Device, Epochs, Satisfied, Session};
+use crate::domain::user::User;
+use crate::events;
+use crate::state::{Core, random, session_name};
+
+/// A person's wish to sign in.
+pub(crate) struct Attempt {
+    pub(crate) email: Email,
+    pub(crate) password: Option<Password>,
+    pub(crate) device: Device,
+    pub(crate) request_id: String,
+}
+
+impl Core {
+    /// Checks address and password and opens a session.
+    /// Errors: `CREDENTIALS_INVALID`, `TRY_LATER`, `HASHING_BUSY`, `REQUEST_ID_REUSED`.
+    pub(crate) async fn sign_in(&self, cx: &Cx, app: &Seen<App>, attempt: Attempt) -> Result<Seen<Session>> {
+        let user = self.user_by_email(cx, &attempt.email).await?;
+        let account = account_key(&attempt.email);
+        self.guard(cx, &account).await?.map_or(Ok(()), |guard| guard.body.open(self.clock.now()))?;
+
+        let phc = user.as_ref().filter(|user| user.body.may_sign_in()).and_then(|user| user.body.password.as_ref());
+        let phc = phc.map(|stored| stored.phc.clone());
+        let Some(password) = attempt.password else { return self.count_failure(cx, &account).await };
+        let verdict = self.pool.verify(cx.tenant(), password.clone(), phc).await?;
+        let Some(user) = user.filter(|_| verdict.ok) else { return self.count_failure(cx, &account).await };
+        self.settle_success(cx, &account).await?;
+        if verdict.rehash {
+            self.rehash(cx, &user, password).await?;
+        }
+        self.open_session(cx, app, &user, &attempt.device, &attempt.request_id).await
+    }
+
+    /// Keeps a right password under the present cost. A concurrent change of the password wins.
+    async fn rehash(&self, cx: &Cx, user: &Seen<User>, password: Password) -> Result<()> {
+        let phc = self.pool.hash(cx.tenant(), password).await?;
+        match self.store.replace(cx, user, Change::of(user.body.rehashed(phc))).await {
+            Err(race) if is_race(&race) => Ok(()),
+            replaced => replaced.map(drop),
+        }
+    }
+
+    /// Somebody proved to be `user`: opens a session, or finds the one that the repeated request opened.
+    pub(crate) async fn open_session(
+        &self,
+        cx: &Cx,
+        app: &Seen<App>,
+        user: &Seen<User>,
+        device: &Device,
+        request_id: &str,
+    ) -> Result<Seen<Session>> {
+        let now = self.clock.now();
+        let remember = if device.remember { "remember" } else { "" };
+        let once = Once::of(request_id, id::digest(&[&user.id, remember, &device.name]))?;
+        let id = match once {
+            Some(_) => id::derived("ses", &[cx.tenant().as_str(), &user.id, "SignIn", request_id]),
+            None => id::fresh("ses", now),
+        };
+        let key = self.data_key(cx.tenant(), &app.body)?.seal(&session_name(cx.tenant(), &id), "key", &random::<32>()?, &random()?)?;
+        let epochs = Epochs { installation: self.installation().await?.body.epoch, app: app.body.epoch, user: user.body.epoch };
+        let session = Session::opened(Satisfied::password(&user.id, cx.tenant().as_str(), now), epochs, device, key, now);
+        let change = Change::of(session).once(once.clone()).event(events::session_created(cx.tenant(), &id, &user.id));
+        match (self.store.insert(cx, &id, change).await, once) {
+            (Err(taken), Some(once)) if taken.kind() == Kind::Exists => self.opened_before(cx, &id, &once, now).await,
+            (inserted, _) => inserted,
+        }
+    }
+
+    async fn opened_before(&self, cx: &Cx, id: &str, once: &Once, now: Time) -> Result<Seen<Session>> {
+        let ended = || Error::unauthenticated("SESSION_ENDED", "the session of this request is over; sign in again");
+        let session = self.store.get::<Session>(cx, id).await?.ok_or_else(ended)?;
+        if session.remembers(once) == Remembered::Other {
+            return Err(Error::refused("REQUEST_ID_REUSED", "the request id was used for another request"));
+        }
+        if session.body.is_over(now) { Err(ended()) } else { Ok(session) }
+    }
+
+    pub(crate) async fn user_by_email(&self, cx: &Cx, email: &Email) -> Result<Option<Seen<User>>> {
+        let page = Page { size: 1, token: String::new() };
+        let question = Find { index: "email", prefix: vec![email.norm.as_str().into()], range: None, descending: false, page: &page };
+        Ok(self.store.find::<User>(cx, question).await?.items.into_iter().next())
+    }
+
+    async fn guard(&self, cx: &Cx, account: &str) -> Result<Option<Seen<Guard>>> {
+        self.store.get::<Guard>(cx, account).await
+    }
+
+    /// Counts a failure before it is told. While the guard is closed nothing is counted and right and wrong answer alike,
+    /// so that many guesses at once learn no more than as many in a row.
+    async fn count_failure<T>(&self, cx: &Cx, account: &str) -> Result<T> {
+        loop {
+            let now = self.clock.now();
+            let written = match self.guard(cx, account).await? {
+                None => self.store.insert(cx, account, Change::of(Guard::first(now))).await,
+                Some(guard) => {
+                    guard.body.open(now)?;
+                    self.store.replace(cx, &guard, Change::of(guard.body.failed(now))).await
+                }
+            };
+            match written {
+                Err(race) if is_race(&race) => {}
+                Err(error) => return Err(error),
+                Ok(_) => return Err(Error::unauthenticated("CREDENTIALS_INVALID", "address or password is wrong")),
+            }
+        }
+    }
+
+    /// A right password counts only while the guard is open at the very version that it clears.
+    async fn settle_success(&self, cx: &Cx, account: &str) -> Result<()> {
+        while let Some(guard) = self.guard(cx, account).await?.filter(|guard| guard.body.failures > 0) {
+            guard.body.open(self.clock.now())?;
+            match self.store.replace(cx, &guard, Change::of(Guard { failures: 0, next_at: None, ..guard.body.clone() })).await {
+                Err(race) if is_race(&race) => {}
+                replaced => return replaced.map(drop),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_race(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Stale | Kind::Exists | Kind::NotFound)
+}
+
+/// Under which failures of an address are counted, whether or not anybody has it.
+fn account_key(email: &Email) -> String {
+    let digest = id::digest(&["guard", &email.norm]);
+    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
