@@ -1,0 +1,101 @@
+//! The command line. One file a command.
+
+mod config;
+mod dev;
+mod health;
+mod operator;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use kernel::{Error, Result};
+
+use crate::config::{Loaded, Sources, load};
+use crate::run;
+
+/// The open-source core for multi-tenant products: identity, gateway and shell in one binary.
+#[derive(Parser)]
+#[command(name = "mozaiks", version, disable_help_subcommand = true)]
+struct Line {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command takes; they win over environment and file.
+#[derive(Args)]
+struct Settings {
+    /// Configuration file (TOML).
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    /// Folder of the database, keys, lock and control socket.
+    #[arg(long, global = true)]
+    data_dir: Option<PathBuf>,
+    /// Address of gateway and shell; port 0 takes a free one.
+    #[arg(long, global = true)]
+    listen: Option<String>,
+    /// Address of reflection and health; loopback only.
+    #[arg(long, global = true)]
+    admin_listen: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs everything in this process.
+    Serve,
+    /// Runs everything for trying out: state in `.mozaiks/`, a demo app, people with printed passwords.
+    Dev,
+    /// Shows or checks the configuration.
+    #[command(subcommand)]
+    Config(config::Action),
+    /// What only whoever holds the machine may do.
+    #[command(subcommand)]
+    Operator(operator::Action),
+    /// Asks a running node whether it is well; exit code 0 = yes.
+    Health {
+        /// Asks whether it takes calls, not only whether it lives.
+        #[arg(long)]
+        ready: bool,
+    },
+}
+
+/// What trying out needs.
+const DEV: &[(&str, &str)] = &[("data_dir", ".mozaiks"), ("drain_seconds", "0"), ("log", "warn")];
+
+/// Reads the command line and does it.
+pub(crate) fn run() -> Result<()> {
+    let line = Line::parse();
+    let dev = matches!(line.command, Command::Dev);
+    let loaded = settings(&line.settings, dev)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|cause| Error::internal("RUNTIME", "threads cannot be started").because(cause))?;
+    runtime.block_on(async {
+        match line.command {
+            Command::Serve => {
+                rpc::log(&loaded.config.log)?;
+                run::run(loaded.config, |_| async { Ok(()) }).await
+            }
+            Command::Dev => {
+                rpc::log(&loaded.config.log)?;
+                dev::run(loaded.config).await
+            }
+            Command::Config(action) => config::run(&action, &loaded),
+            Command::Operator(action) => operator::run(&action, loaded.config).await,
+            Command::Health { ready } => health::run(&loaded.config, ready).await,
+        }
+    })
+}
+
+#[allow(clippy::disallowed_methods)] // the only reader of the environment
+fn settings(settings: &Settings, dev: bool) -> Result<Loaded> {
+    let mut flags = Vec::new();
+    for (key, value) in [("listen.gateway", &settings.listen), ("listen.admin", &settings.admin_listen)] {
+        flags.extend(value.clone().map(|value| (key, value)));
+    }
+    if let Some(folder) = &settings.data_dir {
+        flags.push(("data_dir", folder.display().to_string()));
+    }
+    let command = if dev { DEV } else { &[] };
+    load(Sources { command, file: settings.config.as_deref(), environment: std::env::vars().collect(), flags })
+}

@@ -1,0 +1,282 @@
+//! The node's configuration: one TOML file, the environment on top, flags last. The only place that reads any of them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use kernel::{Error, Result};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// Names of environment variables begin with this; `__` separates the levels: `MOZAIKS_LISTEN__GATEWAY`.
+const PREFIX: &str = "MOZAIKS_";
+
+/// Everything that can be set. Unknown keys are errors.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Config {
+    /// Folder of the database, keys, lock and control socket.
+    pub(crate) data_dir: PathBuf,
+    /// Refuses what is only fit for trying out, such as a master key made on first start.
+    pub(crate) production: bool,
+    /// Allows plaintext on an address that is not loopback: for a proxy with TLS before it.
+    pub(crate) insecure: bool,
+    /// Address under which browsers reach the gateway, such as `https://id.example.com`. Empty = the bound address.
+    pub(crate) public_url: String,
+    /// File of the master key: 64 hexadecimal digits, mode 0600. Empty = `master.key` in the data folder.
+    pub(crate) master_key_file: PathBuf,
+    /// Seconds of normal service after SIGTERM, while routers notice.
+    pub(crate) drain_seconds: u64,
+    /// Log filter, such as `info` or `info,rpc=debug`.
+    pub(crate) log: String,
+    /// For tests: a file holding seconds that are added to the clock. Refused in production.
+    pub(crate) test_clock_file: PathBuf,
+    pub(crate) listen: Listen,
+    pub(crate) store: Store,
+    pub(crate) identity: identity::Config,
+    pub(crate) gateway: Gateway,
+}
+
+/// Addresses to listen on; port 0 takes a free one.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Listen {
+    /// Gateway and shell.
+    pub(crate) gateway: String,
+    /// Reflection, health and the operators' pages. Loopback only.
+    pub(crate) admin: String,
+}
+
+/// How documents are kept.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Store {
+    /// `full`: an acknowledged change survives a power cut. `normal`: it survives a crash of the process only.
+    pub(crate) durability: Durability,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Durability {
+    Full,
+    Normal,
+}
+
+/// The door for browsers.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Gateway {
+    /// Origins besides our own that may call from a browser.
+    pub(crate) origins: Vec<String>,
+    /// Addresses or networks of proxies whose `x-forwarded-for` is believed.
+    pub(crate) trusted_proxies: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: "data".into(),
+            production: false,
+            insecure: false,
+            public_url: String::new(),
+            master_key_file: PathBuf::new(),
+            drain_seconds: 5,
+            log: "info".into(),
+            test_clock_file: PathBuf::new(),
+            listen: Listen::default(),
+            store: Store::default(),
+            identity: identity::Config::default(),
+            gateway: Gateway::default(),
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { gateway: "127.0.0.1:8010".into(), admin: "127.0.0.1:8019".into() }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { durability: Durability::Full }
+    }
+}
+
+/// A configuration and, for each key that was set, who set it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) origins: BTreeMap<String, String>,
+}
+
+/// Where settings come from, the later ones winning.
+#[derive(Debug, Default)]
+pub(crate) struct Sources<'a> {
+    /// What the command sets unless somebody says otherwise.
+    pub(crate) command: &'a [(&'static str, &'static str)],
+    pub(crate) file: Option<&'a Path>,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) flags: Vec<(&'static str, String)>,
+}
+
+/// Reads all sources. Errors: `CONFIG_INVALID` naming every fault.
+pub(crate) fn load(sources: Sources<'_>) -> Result<Loaded> {
+    let mut table = Table::new();
+    let mut origins = BTreeMap::new();
+    for (path, value) in sources.command {
+        set(&mut table, path, value)?;
+        origins.insert((*path).to_owned(), "this command".into());
+    }
+    if let Some(file) = sources.file {
+        let text = std::fs::read_to_string(file).map_err(|cause| invalid(format!("{} cannot be read", file.display())).because(cause))?;
+        let read: Table = text.parse().map_err(|cause| invalid(format!("{} is no TOML: {cause}", file.display())))?;
+        note(&read, "", &file.display().to_string(), &mut origins);
+        merge(&mut table, read);
+    }
+    for (name, value) in sources.environment {
+        let Some(path) = name.strip_prefix(PREFIX) else { continue };
+        let path = path.to_lowercase().replace("__", ".");
+        set(&mut table, &path, &value)?;
+        origins.insert(path, name);
+    }
+    for (path, value) in sources.flags {
+        set(&mut table, path, &value)?;
+        origins.insert(path.to_owned(), "command line".into());
+    }
+    let config: Config = Value::Table(table).try_into().map_err(|cause| invalid(format!("{cause}")))?;
+    config.check()?;
+    Ok(Loaded { config, origins })
+}
+
+impl Config {
+    /// Reports all faults at once. Errors: `CONFIG_INVALID`.
+    fn check(&self) -> Result<()> {
+        let mut faults = self.identity.check();
+        for (key, address, must_be_loopback) in
+            [("listen.gateway", &self.listen.gateway, !self.insecure), ("listen.admin", &self.listen.admin, true)]
+        {
+            match address.parse::<SocketAddr>() {
+                Err(_) => faults.push(format!("{key}: {address:?} is no address such as 127.0.0.1:8010")),
+                Ok(address) if must_be_loopback && !address.ip().is_loopback() => {
+                    faults.push(format!(
+                        "{key}: plaintext on {address}, which is not loopback; set `insecure = true` behind a proxy with TLS"
+                    ));
+                }
+                Ok(_) => {}
+            }
+        }
+        if self.production && !self.test_clock_file.as_os_str().is_empty() {
+            faults.push("test_clock_file: refused in production".into());
+        }
+        let url = &self.public_url;
+        if !url.is_empty() && (!(url.starts_with("http://") || url.starts_with("https://")) || url.ends_with('/')) {
+            faults.push("public_url: must be http:// or https:// without a slash at its end".into());
+        }
+        if faults.is_empty() { Ok(()) } else { Err(invalid(faults.join("; "))) }
+    }
+
+    /// Where the master key stands.
+    pub(crate) fn master_key_path(&self) -> PathBuf {
+        if self.master_key_file.as_os_str().is_empty() { self.data_dir.join("master.key") } else { self.master_key_file.clone() }
+    }
+}
+
+impl Loaded {
+    /// One `key = value  # origin` line a key. There are no secrets among the values: keys stand in files of their own.
+    pub(crate) fn print(&self) -> Result<String> {
+        let table = Table::try_from(&self.config).map_err(|cause| invalid(format!("{cause}")))?;
+        let mut lines = Vec::new();
+        self.lines(&table, "", &mut lines);
+        Ok(lines.join("\n"))
+    }
+
+    fn lines(&self, table: &Table, prefix: &str, lines: &mut Vec<String>) {
+        for (key, value) in table {
+            let path = format!("{prefix}{key}");
+            match value {
+                Value::Table(inner) => self.lines(inner, &format!("{path}."), lines),
+                value => {
+                    let origin = self.origins.get(&path).map_or("default", String::as_str);
+                    lines.push(format!("{path} = {value}  # {origin}"));
+                }
+            }
+        }
+    }
+}
+
+fn merge(below: &mut Table, above: Table) {
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => merge(below, above),
+            (_, value) => drop(below.insert(key, value)),
+        }
+    }
+}
+
+fn note(table: &Table, prefix: &str, origin: &str, origins: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        let path = format!("{prefix}{key}");
+        match value {
+            Value::Table(inner) => note(inner, &format!("{path}."), origin, origins),
+            _ => drop(origins.insert(path, origin.to_owned())),
+        }
+    }
+}
+
+/// Sets a dotted path; the value is read as TOML where it is some (`true`, `5`, `["a"]`), else as a string.
+fn set(table: &mut Table, path: &str, value: &str) -> Result<()> {
+    let mut at = table;
+    let mut keys = path.split('.').peekable();
+    while let Some(key) = keys.next() {
+        if keys.peek().is_none() {
+            let typed = format!("v = {value}").parse::<Table>().ok().and_then(|mut parsed| parsed.remove("v"));
+            at.insert(key.to_owned(), typed.filter(|typed| !typed.is_datetime()).unwrap_or_else(|| Value::String(value.to_owned())));
+            return Ok(());
+        }
+        let next = at.entry(key).or_insert_with(|| Value::Table(Table::new()));
+        at = next.as_table_mut().ok_or_else(|| invalid(format!("{path}: {key} is a value, not a group")))?;
+    }
+    Ok(())
+}
+
+fn invalid(message: String) -> Error {
+    Error::invalid("CONFIG_INVALID", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_env(vars: &[(&str, &str)]) -> Result<Loaded> {
+        let environment = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        load(Sources { environment, ..Sources::default() })
+    }
+
+    #[test]
+    fn later_sources_win_and_are_named() {
+        let environment = vec![("MOZAIKS_LISTEN__GATEWAY".to_owned(), "127.0.0.1:1".to_owned()), ("PATH".to_owned(), "/bin".to_owned())];
+        let command = &[("log", "warn"), ("listen.gateway", "127.0.0.1:9")];
+        let loaded = load(Sources { command, environment, flags: vec![("listen.admin", "127.0.0.1:2".into())], file: None }).unwrap();
+        assert_eq!(loaded.config.log, "warn");
+        assert_eq!((loaded.config.listen.gateway.as_str(), loaded.config.listen.admin.as_str()), ("127.0.0.1:1", "127.0.0.1:2"));
+        let printed = loaded.print().unwrap();
+        assert!(printed.contains("listen.gateway = \"127.0.0.1:1\"  # MOZAIKS_LISTEN__GATEWAY"), "{printed}");
+        assert!(printed.contains("production = false  # default"), "{printed}");
+    }
+
+    #[test]
+    fn unknown_keys_and_unsafe_values_are_errors() {
+        for (name, value) in [
+            ("MOZAIKS_LISTNE__GATEWAY", "x"),
+            ("MOZAIKS_LISTEN__GATEWAY", "0.0.0.0:80"),
+            ("MOZAIKS_PUBLIC_URL", "ftp://x"),
+            ("MOZAIKS_PRODUCTION", "perhaps"),
+        ] {
+            assert_eq!(from_env(&[(name, value)]).unwrap_err().reason(), "CONFIG_INVALID", "{name}");
+        }
+        let both = from_env(&[("MOZAIKS_LISTEN__ADMIN", "0.0.0.0:1"), ("MOZAIKS_PUBLIC_URL", "x")]).unwrap_err();
+        assert!(both.message().contains("listen.admin") && both.message().contains("public_url"));
+        assert!(from_env(&[("MOZAIKS_PRODUCTION", "true"), ("MOZAIKS_TEST_CLOCK_FILE", "/x")]).is_err());
+    }
+}

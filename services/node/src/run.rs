@@ -1,0 +1,165 @@
+//! One running node: doors bound early, services behind them, a drain at the end.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kernel::{Clock, Error, Result};
+use rpc::{Caps, Http, Hub, Listener, Schema};
+use storage::{Durability, Sqlite, Store};
+use tokio::sync::watch;
+use tower::ServiceExt as _;
+
+use crate::catalog::{self, Shared};
+use crate::config::{self, Config};
+use crate::control;
+use crate::keys::Master;
+use crate::shutdown::Signals;
+
+/// Longest time that calls in flight get after the doors have closed.
+const FINISH: Duration = Duration::from_secs(20);
+
+/// A node that is up: everything a command needs that works inside it.
+pub(crate) struct Up {
+    pub(crate) admin: String,
+    pub(crate) public_url: String,
+    pub(crate) operators: identity::Operators,
+    pub(crate) hub: Hub,
+}
+
+/// The parts of a node that stand on its data folder alone.
+pub(crate) struct Ground {
+    pub(crate) store: Store,
+    pub(crate) master: Master,
+    pub(crate) clock: Clock,
+}
+
+/// Opens keys and database. Errors: `DATA_DIR`, those of the master key, `STORE_LOCKED` while another process has it.
+pub(crate) fn ground(config: &Config) -> Result<Ground> {
+    make_folder(&config.data_dir)?;
+    let clock = crate::clock::clock(&config.test_clock_file);
+    let durability = match config.store.durability {
+        config::Durability::Full => Durability::Full,
+        config::Durability::Normal => Durability::Normal,
+    };
+    // The lock comes first: of two nodes that start at once only one may make the key.
+    let engine = Sqlite::open(&config.data_dir, durability)?;
+    let master = Master::open(&config.master_key_path(), config.production)?;
+    let store = Store::open(Arc::new(engine), master.derive("page tokens")?, clock.clone());
+    Ok(Ground { store, master, clock })
+}
+
+/// Runs until it is told to stop. `when_up` is called once, as soon as calls are answered.
+pub(crate) async fn run<F: Future<Output = Result<()>>>(config: Config, when_up: impl FnOnce(Up) -> F) -> Result<()> {
+    let mut signals = Signals::listen()?;
+    let ground = ground(&config)?;
+    let public = Listener::bind(&config.listen.gateway, Caps::default()).await?;
+    let admin = Listener::bind(&config.listen.admin, Caps::default()).await?;
+    let (gateway_url, admin_url) = (format!("http://{}", public.address()), format!("http://{}", admin.address()));
+    let public_url = if config.public_url.is_empty() { gateway_url.clone() } else { config.public_url.clone() };
+
+    let schema = Schema::read(api::DESCRIPTORS).map_err(|faults| Error::internal("CONTRACT_REFUSED", faults.join("; ")))?;
+    let schema = Arc::new(schema);
+    let hub = Hub::new();
+    let shared = Shared {
+        config: &config,
+        public_url: &public_url,
+        schema: schema.clone(),
+        store: ground.store.clone(),
+        master: &ground.master,
+        clock: ground.clock.clone(),
+    };
+    let operators = catalog::start(shared, &hub).await?;
+    let (ready, readiness) = watch::channel(false);
+    let door = gateway::start(gateway_start(&config, &public_url, schema.clone(), hub.clone(), ground.clock, readiness.clone())?)?;
+    let inner_door = rpc::admin(&schema, readiness, marked(door.clone()))?;
+    let control = control::serve(&config.data_dir, operators.clone(), public_url.clone())?;
+
+    let (stop, stopped) = watch::channel(false);
+    let doors = [serve(public, door, stopped.clone()), serve(admin, inner_door, stopped)];
+    announce(&gateway_url, &admin_url)?;
+    ready.send_replace(true);
+    tracing::info!(gateway = gateway_url, admin = admin_url, "ready");
+    let up = Up { admin: admin_url, public_url, operators, hub };
+    tokio::select! {
+        outcome = async { when_up(up).await?; std::future::pending::<Result<()>>().await } => outcome?,
+        () = signals.next() => {}
+    }
+
+    tracing::info!(seconds = config.drain_seconds, "draining");
+    ready.send_replace(false);
+    tokio::select! {
+        () = tokio::time::sleep(Duration::from_secs(config.drain_seconds)) => {}
+        () = signals.next() => {}
+    }
+    stop.send_replace(true);
+    drop(control);
+    let finished = async {
+        for door in doors {
+            if let Err(cause) = door.await {
+                tracing::error!(%cause, "a door failed");
+            }
+        }
+    };
+    tokio::select! {
+        () = finished => {}
+        () = tokio::time::sleep(FINISH) => tracing::warn!("calls were cut after {} s", FINISH.as_secs()),
+        () = signals.next() => tracing::warn!("calls were cut"),
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn serve(listener: Listener, service: Http, mut stopped: watch::Receiver<bool>) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(listener.serve(service, async move {
+        // An error means that the sender is gone, which is a stop too.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    }))
+}
+
+fn gateway_start(
+    config: &Config,
+    public_url: &str,
+    schema: Arc<Schema>,
+    hub: Hub,
+    clock: Clock,
+    ready: watch::Receiver<bool>,
+) -> Result<gateway::Start> {
+    let bootstrap = serde_json::json!({ "app": "platform", "version": env!("CARGO_PKG_VERSION") });
+    let settings = gateway::Config {
+        public_origins: std::iter::once(public_url.to_owned()).chain(config.gateway.origins.iter().cloned()).collect(),
+        trusted_proxies: config.gateway.trusted_proxies.clone(),
+        secure_cookies: public_url.starts_with("https://"),
+        bootstrap,
+        ..gateway::Config::default()
+    };
+    Ok(gateway::Start { config: settings, schema, hub, clock, ready })
+}
+
+/// The same door for whoever reaches the admin listener: operators' methods are served there too.
+fn marked(door: Http) -> Http {
+    Http::new(door.map_request(|mut request: http::Request<rpc::Body>| {
+        request.extensions_mut().insert(gateway::Admin);
+        request
+    }))
+}
+
+/// The first line on stdout: whoever started us reads the addresses from it.
+fn announce(gateway: &str, admin: &str) -> Result<()> {
+    let line = serde_json::json!({ "gateway": gateway, "admin": admin });
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|cause| Error::internal("STDOUT", "stdout is closed").because(cause))
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    let failed = |cause| Error::refused("DATA_DIR", format!("{} cannot be used as data folder", folder.display())).because(cause);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    let mode = fs::metadata(folder).map_err(failed)?.permissions().mode();
+    if mode & 0o022 != 0 {
+        return Err(Error::refused("DATA_DIR", format!("{} may be written by others; run chmod 700 on it", folder.display())));
+    }
+    Ok(())
+}

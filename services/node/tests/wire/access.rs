@@ -1,0 +1,171 @@
+//! Every RPC there is, called by people who may not. What is called is read from the contracts.
+
+use prost_reflect::{DynamicMessage, MethodDescriptor, SerializeOptions};
+use serde_json::{Map, Value, json};
+
+use crate::node::Node;
+use crate::wires::{Answer, Caller, POOL, Wire};
+
+/// Calls that may leave the caller's own tenant. A new one stands here only after a review.
+const LEAVING: [(&str, &str); 3] = [
+    ("AppsService/CreateApp", "TENANCY_CREATES"),
+    ("AppsService/ListApps", "TENANCY_ENTERS"),
+    ("TokensService/EnterApp", "TENANCY_ENTERS"),
+];
+
+struct Rpc {
+    method: MethodDescriptor,
+    access: Value,
+}
+
+impl Rpc {
+    fn all() -> Vec<Self> {
+        let extension = POOL.get_extension_by_name("mozaiks.options.v1.access").unwrap();
+        let methods = POOL
+            .services()
+            .filter(|service| service.package_name().starts_with("mozaiks."))
+            .flat_map(|service| service.methods().collect::<Vec<_>>());
+        let access = |method: &MethodDescriptor| json_of(method.options().get_extension(&extension).as_message().unwrap());
+        methods.map(|method| Self { access: access(&method), method }).collect()
+    }
+
+    fn label(&self) -> String {
+        format!("{}/{}", self.method.parent_service().name(), self.method.name())
+    }
+
+    fn is_open(&self) -> bool {
+        ["CALLER_ANYONE", "CALLER_PROOF"].contains(&self.access["caller"].as_str().unwrap())
+    }
+
+    /// A request in which every name lies in `app`, shaped as the REST rule wants it.
+    fn ask(&self, app: &str) -> Value {
+        let mut ask = Map::new();
+        for field in self.method.input().fields() {
+            let template = self.template();
+            let shape =
+                template.split('{').skip(1).filter_map(|part| part.split('}').next()).find_map(|variable| match variable.split_once('=') {
+                    Some((name, shape)) if name == field.name() => Some(shape.to_owned()),
+                    None if variable == field.name() => Some("*".into()),
+                    _ => None,
+                });
+            let shape = shape.or_else(|| (field.name() == "target").then(|| "apps/*".into()));
+            if let Some(shape) = shape {
+                ask.insert(field.json_name().into(), json!(shape.replacen('*', app, 1).replace('*', "x1")));
+            }
+        }
+        Value::Object(ask)
+    }
+
+    fn template(&self) -> String {
+        let extension = POOL.get_extension_by_name("google.api.http").unwrap();
+        let rule = json_of(self.method.options().get_extension(&extension).as_message().unwrap());
+        ["get", "post", "patch", "delete", "put"].iter().find_map(|verb| rule[verb].as_str()).unwrap().to_owned()
+    }
+
+    async fn call(&self, caller: &Caller, wire: Wire, app: &str) -> Answer {
+        caller.clone().on(wire).call(&self.label(), self.ask(app)).await
+    }
+}
+
+fn json_of(message: &DynamicMessage) -> Value {
+    message.serialize_with_options(serde_json::value::Serializer, &SerializeOptions::new()).unwrap()
+}
+
+#[test]
+fn only_listed_calls_leave_their_tenant() {
+    let leaves = |rpc: &Rpc| !["TENANCY_NAME", "TENANCY_CALLER"].contains(&rpc.access["tenancy"].as_str().unwrap());
+    let found: Vec<(String, String)> =
+        Rpc::all().iter().filter(|rpc| leaves(rpc)).map(|rpc| (rpc.label(), rpc.access["tenancy"].as_str().unwrap().to_owned())).collect();
+    let listed: Vec<(String, String)> = LEAVING.iter().map(|(rpc, tenancy)| ((*rpc).to_owned(), (*tenancy).to_owned())).collect();
+    assert_eq!(found, listed);
+}
+
+#[tokio::test]
+async fn nobody_gets_in_without_a_token() {
+    let node = Node::start();
+    let mut tried = 0;
+    for rpc in Rpc::all().iter().filter(|rpc| !rpc.is_open()) {
+        for wire in Wire::ALL {
+            let failure = rpc.call(&node.anyone(), wire, "platform").await.unwrap_err();
+            assert_eq!((failure.code, failure.reason.as_str()), (16, "CREDENTIAL_MISSING"), "{} {wire:?}", rpc.label());
+            tried += 1;
+        }
+    }
+    assert!(tried >= 8 * 4, "{tried} calls");
+}
+
+#[tokio::test]
+async fn a_broken_credential_is_refused_even_where_none_is_needed() {
+    let node = Node::start();
+    let ann = node.person("ann@example.com").await.on(Wire::Grpc);
+    let token = ann.token();
+    let cut = &token[..token.len() - 2];
+    for rpc in Rpc::all() {
+        for wire in Wire::ALL {
+            for broken in ["", "a b", "{}"] {
+                let caller = node.anyone().with("authorization", &format!("Bearer {broken}"));
+                let failure = rpc.call(&caller, wire, "platform").await.unwrap_err();
+                assert_eq!((failure.code, failure.reason.as_str()), (16, "CREDENTIAL_MALFORMED"), "{} {wire:?} {broken}", rpc.label());
+            }
+            let two = ann.clone().with("x-mozaiks-api-key", "mzk_live_shop_x");
+            let failure = rpc.call(&two, wire, "platform").await.unwrap_err();
+            assert_eq!((failure.code, failure.reason.as_str()), (16, "CREDENTIALS_AMBIGUOUS"), "{} {wire:?}", rpc.label());
+            if !rpc.is_open() {
+                let failure = rpc.call(&node.anyone().bearer(cut), wire, "platform").await.unwrap_err();
+                assert_eq!((failure.code, failure.reason.as_str()), (16, "CREDENTIAL_MALFORMED"), "{} {wire:?}", rpc.label());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_the_permission_the_answer_is_no() {
+    let node = Node::start();
+    let owner = node.person("owner@example.com").await;
+    node.app(&owner, "shop").await;
+    let customer = node.person_of("shop", "cara@example.com").await.on(Wire::Grpc);
+    let mut tried = 0;
+    for rpc in Rpc::all().iter().filter(|rpc| rpc.access["permission"].is_string()) {
+        for wire in Wire::ALL {
+            let failure = rpc.call(&customer, wire, "shop").await.unwrap_err();
+            assert_eq!((failure.code, failure.reason.as_str()), (7, "PERMISSION_MISSING"), "{} {wire:?}", rpc.label());
+            tried += 1;
+        }
+    }
+    assert!(tried >= 2 * 4, "{tried} calls");
+}
+
+#[tokio::test]
+async fn a_foreign_name_answers_as_an_absent_one() {
+    let node = Node::start();
+    let owner = node.person("owner@example.com").await;
+    let shop = node.app(&owner, "shop").await;
+    node.app(&owner, "other").await;
+    let mut tried = 0;
+    for rpc in Rpc::all().iter().filter(|rpc| !rpc.is_open() && !rpc.ask("shop").as_object().unwrap().is_empty()) {
+        for caller in [&shop, &owner.on(Wire::Grpc)] {
+            for wire in Wire::ALL {
+                let mut foreign = rpc.call(caller, wire, "other").await.unwrap_err();
+                let absent = rpc.call(caller, wire, "nowhere").await.unwrap_err();
+                foreign.call_id.clone_from(&absent.call_id);
+                foreign.message = foreign.message.replace("apps/other", "apps/nowhere");
+                assert!(["NOT_FOUND", "PERMISSION_MISSING"].contains(&absent.reason.as_str()), "{} {wire:?} {absent:?}", rpc.label());
+                assert_eq!(foreign, absent, "{} {wire:?}", rpc.label());
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried >= 6 * 2 * 4, "{tried} calls");
+}
+
+#[tokio::test]
+async fn malformed_names_and_wildcards_are_refused() {
+    let node = Node::start();
+    let ann = node.person("ann@example.com").await.on(Wire::Grpc);
+    for rpc in Rpc::all().iter().filter(|rpc| !rpc.ask("shop").as_object().unwrap().is_empty()) {
+        for bad in ["-", "UPPER", "no"] {
+            let failure = rpc.call(&ann, Wire::Grpc, bad).await.unwrap_err();
+            assert!(["NAME_INVALID", "PERMISSION_MISSING"].contains(&failure.reason.as_str()), "{} {bad}: {failure:?}", rpc.label());
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! `AppsService`.
+
+use serde_json::{Value, json};
+
+use crate::node::Node;
+use crate::wires::Wire;
+
+fn wish(id: &str, name: &str, request_id: &str) -> Value {
+    json!({ "appId": id, "app": { "displayName": name }, "requestId": request_id })
+}
+
+#[tokio::test]
+async fn an_app_is_created_found_and_still_there_after_a_restart() {
+    let node = Node::start();
+    let ann = node.person("ann@example.com").await;
+    for (n, wire) in Wire::ALL.into_iter().enumerate() {
+        let made = ann.on(wire).call("AppsService/CreateApp", wish(&format!("shop-{n}"), "Shop", "")).await.unwrap();
+        assert_eq!((&made["app"]["name"], &made["app"]["state"]), (&json!(format!("apps/shop-{n}")), &json!("APP_STATE_ACTIVE")));
+        let listed = ann.on(wire).call("AppsService/ListApps", json!({})).await.unwrap();
+        assert_eq!(listed["apps"].as_array().unwrap().len(), n + 1, "{wire:?}");
+        let inside = ann.entering(&format!("shop-{n}")).await;
+        let got = inside.on(wire).call("AppsService/GetApp", json!({ "name": format!("apps/shop-{n}") })).await.unwrap();
+        assert_eq!(got["app"], made["app"], "{wire:?}");
+    }
+    let node = node.killed_and_restarted();
+    let ask =
+        json!({ "parent": "apps/platform", "identifier": { "email": "ann@example.com" }, "check": { "password": crate::node::PASSWORD } });
+    let again = node.anyone().call("AuthService/SignIn", ask).await.unwrap();
+    let ann = crate::node::Person::of(node.anyone(), &again);
+    assert_eq!(ann.call("AppsService/ListApps", json!({})).await.unwrap()["apps"].as_array().unwrap().len(), Wire::ALL.len());
+}
+
+#[tokio::test]
+async fn an_id_belongs_to_whoever_claimed_it() {
+    let node = Node::start();
+    let (ann, ben) = (node.person("ann@example.com").await, node.person("ben@example.com").await);
+    ann.call("AppsService/CreateApp", wish("shop", "Shop", "")).await.unwrap();
+    for person in [&ann, &ben] {
+        let failure = person.call("AppsService/CreateApp", wish("shop", "Shop", "")).await.unwrap_err();
+        assert_eq!(
+            (failure.code, failure.reason.as_str(), failure.fields.as_slice()),
+            (6, "APP_ID_TAKEN", ["app_id".to_owned()].as_slice())
+        );
+    }
+    for reserved in ["platform", "system"] {
+        assert_eq!(ann.call("AppsService/CreateApp", wish(reserved, "Mine", "")).await.unwrap_err().reason, "APP_ID_TAKEN");
+    }
+    for bad in ["ab", "Shop", "1shop", "shop_1", "x".repeat(41).as_str()] {
+        assert_eq!(ann.call("AppsService/CreateApp", wish(bad, "Shop", "")).await.unwrap_err().reason, "APP_ID_INVALID", "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_creation_answers_the_same_app() {
+    let node = Node::start();
+    let ann = node.person("ann@example.com").await;
+    for (n, wire) in Wire::ALL.into_iter().enumerate() {
+        let request = format!("make-{n}");
+        let first = ann.on(wire).call("AppsService/CreateApp", wish("", "Any", &request)).await.unwrap();
+        let again = ann.on(wire).call("AppsService/CreateApp", wish("", "Any", &request)).await.unwrap();
+        assert_eq!(first, again, "{wire:?}");
+        let other = ann.on(wire).call("AppsService/CreateApp", wish("", "Other", &request)).await.unwrap_err();
+        assert_eq!((other.code, other.reason.as_str()), (9, "REQUEST_ID_REUSED"), "{wire:?}");
+    }
+    let ben = node.person("ben@example.com").await;
+    ben.call("AppsService/CreateApp", wish("", "Ben's", "make-0")).await.expect("request ids are each caller's own");
+}
+
+#[tokio::test]
+async fn a_taken_id_leaves_the_request_id_free_for_another_try() {
+    let node = Node::start();
+    let (ann, ben) = (node.person("ann@example.com").await, node.person("ben@example.com").await);
+    ann.call("AppsService/CreateApp", wish("shop", "Shop", "")).await.unwrap();
+    assert_eq!(ben.call("AppsService/CreateApp", wish("shop", "Ben's shop", "r")).await.unwrap_err().reason, "APP_ID_TAKEN");
+    ben.call("AppsService/CreateApp", wish("bens-shop", "Ben's shop", "r")).await.unwrap();
+}
+
+#[tokio::test]
+async fn lists_page_by_sealed_tokens_of_their_own_question() {
+    let node = Node::start();
+    let (ann, ben) = (node.person("ann@example.com").await, node.person("ben@example.com").await);
+    for id in ["aaa", "bbb", "ccc"] {
+        ann.call("AppsService/CreateApp", wish(id, id, "")).await.unwrap();
+    }
+    for wire in Wire::ALL {
+        let first = ann.on(wire).call("AppsService/ListApps", json!({ "pageSize": 2 })).await.unwrap();
+        let token = &first["nextPageToken"];
+        let second = ann.on(wire).call("AppsService/ListApps", json!({ "pageSize": 2, "pageToken": token })).await.unwrap();
+        let names: Vec<&Value> =
+            first["apps"].as_array().unwrap().iter().chain(second["apps"].as_array().unwrap()).map(|app| &app["name"]).collect();
+        assert_eq!(names, ["apps/aaa", "apps/bbb", "apps/ccc"], "{wire:?}");
+        assert!(second["nextPageToken"].is_null());
+        let foreign = ben.on(wire).call("AppsService/ListApps", json!({ "pageToken": token })).await.unwrap_err();
+        assert_eq!((foreign.code, foreign.reason.as_str()), (3, "PAGE_TOKEN"), "{wire:?}");
+        let parent = ann.app.clone() + "/me";
+        let other = ann.on(wire).call("MeService/ListMySessions", json!({ "parent": parent, "pageToken": token })).await.unwrap_err();
+        assert_eq!(other.reason, "PAGE_TOKEN", "{wire:?}");
+        let negative = ann.on(wire).call("AppsService/ListApps", json!({ "pageSize": -1 })).await.unwrap_err();
+        assert_eq!((negative.code, negative.fields.as_slice()), (3, ["page_size".to_owned()].as_slice()), "{wire:?}");
+    }
+}

@@ -1,0 +1,108 @@
+//! `MeService`.
+
+use serde_json::{Value, json};
+
+use crate::node::{Node, Person};
+use crate::wires::{Answer, Wire};
+
+async fn rename(person: &Person, wire: Wire, name: &str, etag: &Value, request_id: &str) -> Answer {
+    let user = json!({ "profile": { "displayName": name }, "etag": etag, "state": "USER_STATE_DISABLED", "emailVerified": true });
+    let ask = json!({ "name": "apps/platform/me", "user": user, "updateMask": "profile.displayName", "requestId": request_id });
+    person.on(wire).call("MeService/UpdateMe", ask).await
+}
+
+#[tokio::test]
+async fn changes_what_is_named_and_nothing_that_only_the_server_sets() {
+    let node = Node::start();
+    let ann = node.person("ann@example.com").await;
+    for wire in Wire::ALL {
+        let name = format!("Ann {wire:?}");
+        let user = &rename(&ann, wire, &name, &Value::Null, "").await.unwrap()["user"];
+        assert_eq!(
+            (&user["profile"]["displayName"], &user["state"], &user["emailVerified"]),
+            (&json!(name), &json!("USER_STATE_ACTIVE"), &Value::Null)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stale_etag_is_refused() {
+    let node = Node::start();
+    for (n, wire) in Wire::ALL.into_iter().enumerate() {
+        let ann = node.person(&format!("ann{n}@example.com")).await;
+        let etag = ann.get_me().await.unwrap()["user"]["etag"].clone();
+        rename(&ann, wire, "Ann B.", &etag, "").await.unwrap();
+        let refused = rename(&ann, wire, "Ann C.", &etag, "").await.unwrap_err();
+        assert_eq!((refused.code, refused.reason.as_str()), (10, "ETAG_STALE"), "{wire:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_is_neither_stale_nor_applied_twice() {
+    let node = Node::start();
+    for (n, wire) in Wire::ALL.into_iter().enumerate() {
+        let ann = node.person(&format!("ann{n}@example.com")).await;
+        let etag = ann.get_me().await.unwrap()["user"]["etag"].clone();
+        let first = rename(&ann, wire, "Ann B.", &etag, "r1").await.unwrap();
+        let again = rename(&ann, wire, "Ann B.", &etag, "r1").await.unwrap();
+        assert_eq!(first, again, "{wire:?}");
+        let other = rename(&ann, wire, "Ann C.", &Value::Null, "r1").await.unwrap_err();
+        assert_eq!(other.reason, "REQUEST_ID_REUSED", "{wire:?}");
+    }
+}
+
+#[tokio::test]
+async fn masks_and_values_are_checked() {
+    let node = Node::start();
+    let ann = node.person("ann@example.com").await;
+    let long = "x".repeat(81);
+    for (mask, name, reason) in [
+        ("", "Ann", "FIELDS_INVALID"),
+        ("email", "Ann", "FIELDS_INVALID"),
+        ("profile.shoeSize", "Ann", "MASK_INVALID"),
+        ("profile", long.as_str(), "PROFILE_INVALID"),
+    ] {
+        for wire in Wire::ALL {
+            let ask = json!({ "name": "apps/platform/me", "user": { "profile": { "displayName": name } }, "updateMask": mask });
+            let refused = ann.on(wire).call("MeService/UpdateMe", ask).await.unwrap_err();
+            assert_eq!((refused.code, refused.reason.as_str()), (3, reason), "{mask} {wire:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_ended_elsewhere_ends_here() {
+    let node = Node::start();
+    let ann = node.person("ann@example.com").await;
+    let elsewhere = ann.refresh().await.unwrap();
+    let ask = json!({ "parent": "apps/platform", "identifier": { "email": "ann@example.com" }, "check": { "password": crate::node::PASSWORD }, "deviceName": "Phone" });
+    let phone = Person::of(node.anyone(), &node.anyone().call("AuthService/SignIn", ask).await.unwrap());
+    let listed = phone.call("MeService/ListMySessions", json!({ "parent": "apps/platform/me" })).await.unwrap();
+    let sessions = listed["sessions"].as_array().unwrap();
+    assert_eq!(
+        (sessions.len(), &sessions[0]["deviceName"], &sessions[0]["current"], &sessions[1]["current"]),
+        (2, &json!("Phone"), &json!(true), &Value::Null)
+    );
+
+    phone.call("MeService/RevokeMySession", json!({ "name": sessions[1]["name"] })).await.unwrap();
+    phone.call("MeService/RevokeMySession", json!({ "name": sessions[1]["name"] })).await.expect("ending what is over is no error");
+    assert_eq!(elsewhere.get_me().await.unwrap_err().reason, "SESSION_ENDED");
+    assert_eq!(elsewhere.refresh().await.err().unwrap().reason, "SESSION_ENDED");
+    assert!(phone.get_me().await.is_ok());
+}
+
+#[tokio::test]
+async fn nobody_ends_somebody_elses_session() {
+    let node = Node::start();
+    let (ann, ben) = (node.person("ann@example.com").await, node.person("ben@example.com").await);
+    let id = ann.session.rsplit('/').next().unwrap();
+    for wire in Wire::ALL {
+        let name = |id: &str| json!({ "name": format!("apps/platform/me/sessions/{id}") });
+        let mut foreign = ben.on(wire).call("MeService/RevokeMySession", name(id)).await.unwrap_err();
+        let absent = ben.on(wire).call("MeService/RevokeMySession", name("ses_none")).await.unwrap_err();
+        foreign.call_id.clone_from(&absent.call_id);
+        foreign.message = foreign.message.replace(id, "ses_none");
+        assert_eq!((absent.reason.as_str(), &foreign), ("NOT_FOUND", &absent), "{wire:?}");
+    }
+    assert!(ann.get_me().await.is_ok());
+}

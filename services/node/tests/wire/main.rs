@@ -1,0 +1,24 @@
+//! The wire suite: the real executable, called as users call it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    missing_debug_implementations
+)]
+
+mod access;
+mod bad_input;
+mod crash;
+mod identity;
+mod node;
+mod operations;
+mod rest;
+mod wires;
+
+/// A status as a client library would hold it.
+#[allow(clippy::disallowed_methods)] // a client's side of the wire
+fn status_with(code: i32, message: &str, details: &[u8]) -> tonic::Status {
+    tonic::Status::with_details(tonic::Code::from_i32(code), message, bytes::Bytes::copy_from_slice(details))
+}

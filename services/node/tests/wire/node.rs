@@ -1,0 +1,183 @@
+//! The real executable on free ports with a store of its own, and the people who call it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::wires::{Answer, Caller, Wire};
+
+/// A running node. Ends with the value; its folder goes too.
+pub struct Node {
+    pub gateway: String,
+    pub admin: String,
+    pub folder: PathBuf,
+    child: Child,
+}
+
+static STARTED: AtomicUsize = AtomicUsize::new(0);
+
+impl Node {
+    /// A node with an empty store.
+    pub fn start() -> Self {
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("mozaiks-wire-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Self::on(folder)
+    }
+
+    fn on(folder: PathBuf) -> Self {
+        let mut child = command(&folder).stdout(Stdio::piped()).stderr(log(&folder)).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let addresses: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no addresses: {}", read_log(&folder)));
+        let text = |key: &str| addresses[key].as_str().unwrap().to_owned();
+        Self { gateway: text("gateway"), admin: text("admin"), folder, child }
+    }
+
+    /// Ends the process at once, as a power switch would, and starts another one on the same store.
+    pub fn killed_and_restarted(mut self) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let folder = std::mem::take(&mut self.folder);
+        Self::on(folder)
+    }
+
+    /// Ends the process by SIGTERM; answers how it ended and all that it logged.
+    pub fn terminated(mut self) -> (std::process::ExitStatus, String) {
+        let kill = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(kill.success());
+        let status = self.child.wait().unwrap();
+        (status, self.log())
+    }
+
+    /// Moves the node's clock.
+    pub fn advance_seconds(&self, seconds: i64) {
+        let file = self.folder.join("clock");
+        let before: i64 = std::fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        std::fs::write(file, (before + seconds).to_string()).unwrap();
+    }
+
+    /// Everything the node has logged so far.
+    pub fn log(&self) -> String {
+        read_log(&self.folder)
+    }
+
+    /// What the operator at the machine types: `mozaiks …` on this node's folder.
+    pub fn shell(&self, arguments: &[&str]) -> std::process::Output {
+        Command::new(env!("CARGO_BIN_EXE_mozaiks")).args(arguments).arg("--data-dir").arg(&self.folder).output().unwrap()
+    }
+
+    /// Nobody in particular, over gRPC.
+    pub fn anyone(&self) -> Caller {
+        Caller::new(&self.gateway, Wire::Grpc)
+    }
+
+    /// A person of the platform app, freshly registered.
+    pub async fn person(&self, email: &str) -> Person {
+        self.person_of("platform", email).await
+    }
+
+    /// A person of any app, freshly registered.
+    pub async fn person_of(&self, app: &str, email: &str) -> Person {
+        let ask = json!({ "parent": format!("apps/{app}"), "email": email, "password": PASSWORD });
+        Person::of(self.anyone(), &self.anyone().call("AuthService/Register", ask).await.unwrap())
+    }
+
+    /// An app made by this person, and them inside it.
+    pub async fn app(&self, owner: &Person, id: &str) -> Caller {
+        let ask = json!({ "appId": id, "app": { "displayName": id } });
+        owner.call("AppsService/CreateApp", ask).await.unwrap();
+        owner.entering(id).await
+    }
+}
+
+/// Under which address these nodes say they are reached: the same after a restart on other ports.
+pub const PUBLIC_URL: &str = "http://mozaiks.test";
+/// The password of everybody in these tests.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mozaiks"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]).arg(folder);
+    command
+        .env("MOZAIKS_TEST_CLOCK_FILE", folder.join("clock"))
+        .env("MOZAIKS_DRAIN_SECONDS", "0")
+        .env("MOZAIKS_LOG", "debug")
+        .env("MOZAIKS_PUBLIC_URL", PUBLIC_URL);
+    command
+}
+
+fn log(folder: &Path) -> Stdio {
+    std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap().into()
+}
+
+fn read_log(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("log")).unwrap_or_default()
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if !self.folder.as_os_str().is_empty() && !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+/// Somebody signed in.
+#[derive(Clone)]
+pub struct Person {
+    caller: Caller,
+    pub refresh_token: String,
+    pub name: String,
+    pub session: String,
+    /// `apps/{app}`.
+    pub app: String,
+}
+
+impl Person {
+    /// From the answer of Register, SignIn or RefreshSession.
+    pub fn of(caller: Caller, answer: &Value) -> Self {
+        let session = &answer["session"];
+        let text = |key: &str| session[key].as_str().unwrap_or_else(|| panic!("{key} missing in {answer}")).to_owned();
+        let (name, token) = (text("user"), text("accessToken"));
+        let app = name.split("/users/").next().unwrap().to_owned();
+        Self { caller: caller.bearer(&token), refresh_token: text("refreshToken"), name, session: text("session"), app }
+    }
+
+    /// This person calling a node that has moved to other addresses.
+    pub fn at(&self, node: &Node) -> Self {
+        Self { caller: self.caller.clone().to(&node.gateway), ..self.clone() }
+    }
+
+    /// Calls with this person's token.
+    pub async fn call(&self, method: &str, ask: Value) -> Answer {
+        self.caller.call(method, ask).await
+    }
+
+    /// This person on another wire.
+    pub fn on(&self, wire: Wire) -> Caller {
+        self.caller.clone().on(wire)
+    }
+
+    pub async fn refresh(&self) -> Result<Self, crate::wires::Failure> {
+        let ask = json!({ "parent": self.app, "refreshToken": self.refresh_token });
+        let anyone = self.caller.clone().without_bearer();
+        Ok(Self::of(anyone.clone(), &anyone.call("AuthService/RefreshSession", ask).await?))
+    }
+
+    /// This person inside an app on whose staff they are.
+    pub async fn entering(&self, app: &str) -> Caller {
+        let ask = json!({ "parent": self.app, "target": format!("apps/{app}") });
+        let answer = self.call("TokensService/EnterApp", ask).await.unwrap();
+        self.caller.clone().bearer(answer["accessToken"].as_str().unwrap())
+    }
+
+    pub async fn get_me(&self) -> Answer {
+        self.call("MeService/GetMe", json!({ "name": format!("{}/me", self.app) })).await
+    }
+}
