@@ -25,6 +25,8 @@ fn main() -> Outcome {
     let mut protos = Vec::new();
     collect(&root.join("mozaiks"), &mut protos)?;
     protos.sort();
+    // Failures carry these details; whoever reads them through reflection needs their form.
+    protos.push(root.join("google/rpc/error_details.proto"));
     let mut compiler = protox::Compiler::new([&root])?;
     compiler.include_imports(true).include_source_info(true).open_files(&protos)?;
     // Encoded by protox itself: decoding it into prost's types first would drop our options.

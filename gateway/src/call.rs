@@ -14,7 +14,7 @@ use tower::ServiceExt;
 use crate::envelope;
 use crate::headers;
 use crate::refuse::Refusal;
-use crate::session::Sessions;
+use crate::session::Session;
 use crate::wires::Wire;
 
 /// One request as it came, apart from its body.
@@ -42,9 +42,8 @@ pub(crate) struct Call<'a> {
 /// What the peer answers: gRPC, `set-cookie` only ours.
 pub(crate) type Reply = Response<Body>;
 
-/// Calls the peer. Tokens move between cookie and messages on the way, where the method and the caller wish so.
-pub(crate) async fn send(hub: &Hub, sessions: &Sessions, visit: &Visit, mut call: Call<'_>) -> Result<Reply, Refusal> {
-    let session = sessions.open(visit, call.method)?;
+/// Calls the peer. In a session, tokens move between cookie and messages on the way.
+pub(crate) async fn send(hub: &Hub, session: Option<Session<'_>>, mut call: Call<'_>) -> Result<Reply, Refusal> {
     if let Some(session) = &session {
         call.body = session.inward(call.body, call.method.call.max_request_bytes).await?;
         // An answer that holds a secret is never compressed, and has to be readable here.

@@ -105,8 +105,8 @@ impl Front {
     }
 
     async fn send(&self, visit: &Visit, call: Call<'_>) -> Result<Reply, Refusal> {
-        self.sessions.guard(visit, call.method, &self.origins)?;
-        call::send(&self.hub, &self.sessions, visit, call).await
+        let session = self.sessions.open(visit, call.method, &self.origins)?;
+        call::send(&self.hub, session, call).await
     }
 
     fn page(&self, visit: &Visit) -> Outcome {

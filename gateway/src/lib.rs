@@ -6,22 +6,21 @@ mod assets;
 mod call;
 mod config;
 mod cors;
-mod details;
 mod envelope;
 mod front;
 mod headers;
 mod json;
+mod protobuf;
 mod refuse;
 mod rules;
 mod session;
 mod shell;
-mod wire;
 mod wires;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use kernel::{Clock, Error};
+use kernel::Error;
 use tokio::sync::watch;
 use tower::service_fn;
 
@@ -41,8 +40,6 @@ pub struct Start {
     pub schema: Arc<rpc::Schema>,
     /// The way to the services, by area.
     pub hub: rpc::Hub,
-    /// The present time. Read by nothing here until answers of identity are kept (origins of an app).
-    pub clock: Clock,
     /// What `/readyz` says.
     pub ready: watch::Receiver<bool>,
 }

@@ -5,10 +5,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use rpc::Body;
-use serde_json::json;
+use serde_json::{Value, json};
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::details;
 use crate::wires::Wire;
 
 /// Seconds named in `retry-after` when nobody knows better.
@@ -66,13 +66,13 @@ pub(crate) fn answer(refusal: Refusal, wire: Wire, call_id: &str, conditional: b
 }
 
 fn rest(status: &Status, conditional: bool) -> Response<Body> {
-    let reason = kernel::error_info(status);
+    let details = status.get_error_details();
+    let reason = details.error_info().map(|info| info.reason.as_str());
     let code = match status.code() {
         Code::Aborted if conditional => StatusCode::PRECONDITION_FAILED,
-        code => StatusCode::from_u16(kernel::http_status(code, reason.as_deref())).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        code => StatusCode::from_u16(kernel::http_status(code, reason)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
     };
-    let text =
-        json!({ "code": status.code() as i32, "message": status.message(), "details": details::entries(status.details()) }).to_string();
+    let text = json!({ "code": status.code() as i32, "message": status.message(), "details": entries(&details) }).to_string();
     let mut response = Response::new(Body::new(Full::new(Bytes::from(text))));
     *response.status_mut() = code;
     let headers = response.headers_mut();
@@ -82,7 +82,9 @@ fn rest(status: &Status, conditional: bool) -> Response<Body> {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            let seconds = details::retry_delay(status.details())
+            let seconds = details
+                .retry_info()
+                .and_then(|info| info.retry_delay)
                 .map_or(RETRY_AFTER_SECONDS, |wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -91,13 +93,52 @@ fn rest(status: &Status, conditional: bool) -> Response<Body> {
     response
 }
 
+/// The details in proto3 JSON, the reason first. Written by hand: the contracts do not import these messages.
+fn entries(details: &ErrorDetails) -> Vec<Value> {
+    let mut entries = Vec::new();
+    let mut add = |name: &str, mut entry: Value| {
+        entry["@type"] = format!("type.googleapis.com/google.rpc.{name}").into();
+        entries.push(entry);
+    };
+    if let Some(info) = details.error_info() {
+        let mut entry = json!({ "reason": info.reason, "domain": info.domain });
+        if !info.metadata.is_empty() {
+            entry["metadata"] = json!(info.metadata);
+        }
+        add("ErrorInfo", entry);
+    }
+    if let Some(info) = details.request_info() {
+        add("RequestInfo", json!({ "requestId": info.request_id }));
+    }
+    if let Some(wait) = details.retry_info().and_then(|info| info.retry_delay) {
+        add("RetryInfo", json!({ "retryDelay": format!("{}.{:03}s", wait.as_secs(), wait.subsec_millis()) }));
+    }
+    if let Some(bad) = details.bad_request() {
+        let each = bad.field_violations.iter().map(|one| json!({ "field": one.field, "description": one.description }));
+        add("BadRequest", json!({ "fieldViolations": each.collect::<Vec<_>>() }));
+    }
+    if let Some(quota) = details.quota_failure() {
+        let each = quota.violations.iter().map(|one| json!({ "subject": one.subject, "description": one.description }));
+        add("QuotaFailure", json!({ "violations": each.collect::<Vec<_>>() }));
+    }
+    if let Some(failure) = details.precondition_failure() {
+        let each = failure.violations.iter();
+        let each = each.map(|one| json!({ "type": one.r#type, "subject": one.subject, "description": one.description }));
+        add("PreconditionFailure", json!({ "violations": each.collect::<Vec<_>>() }));
+    }
+    if let Some(info) = details.resource_info() {
+        let named = json!({ "resourceType": info.resource_type, "resourceName": info.resource_name, "description": info.description });
+        add("ResourceInfo", named);
+    }
+    entries
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use http_body_util::BodyExt;
     use kernel::Error;
-    use serde_json::Value;
     use std::time::Duration;
 
     async fn told(error: Error, conditional: bool) -> (u16, HeaderMap, Value) {

@@ -14,9 +14,9 @@ use tonic::Code;
 use crate::call::{Answer, Reply, Visit};
 use crate::cors::Origins;
 use crate::envelope;
+use crate::protobuf::{self, Malformed};
 use crate::refuse::Refusal;
 use crate::rules::bind::{self, FieldPath};
-use crate::wire::{self, Malformed};
 
 /// Longest cookie that browsers keep.
 const MAX_TOKEN_BYTES: usize = 4_000;
@@ -70,30 +70,21 @@ impl Sessions {
     }
 
     /// The use of the cookie by this call, if its method knows it and the caller asks for it. Errors:
-    /// `CREDENTIAL_MISSING`, `CREDENTIAL_MALFORMED`.
-    pub(crate) fn open(&self, visit: &Visit, method: &Method) -> Result<Option<Session<'_>>, Refusal> {
-        let Some(places) = self.methods.get(&method.path).filter(|_| asks(&visit.head.headers)) else { return Ok(None) };
-        let token = match places.ask {
-            None => None,
-            Some(_) => Some(self.token(&visit.head.headers)?),
-        };
-        Ok(Some(Session { sessions: self, places, token }))
-    }
-
-    /// Refuses a call in cookie mode that a foreign page may have sent. Errors: `CROSS_SITE_REFUSED`.
-    pub(crate) fn guard(&self, visit: &Visit, method: &Method, origins: &Origins) -> kernel::Result<()> {
+    /// `CROSS_SITE_REFUSED` when a foreign page may have sent it, `CREDENTIAL_MISSING`, `CREDENTIAL_MALFORMED`.
+    pub(crate) fn open(&self, visit: &Visit, method: &Method, origins: &Origins) -> Result<Option<Session<'_>>, Refusal> {
         let headers = &visit.head.headers;
-        if !self.methods.contains_key(&method.path) || !asks(headers) {
-            return Ok(());
-        }
+        let is_asked = headers.get("x-mozaiks-session").is_some_and(|mode| mode == "cookie");
+        let Some(places) = self.methods.get(&method.path).filter(|_| is_asked) else { return Ok(None) };
         let is_same_site = match headers.get("sec-fetch-site") {
             Some(site) => site == "same-origin" || site == "none",
             None => origins.own(&visit.head),
         };
-        if is_same_site && headers.get("x-mozaiks-client").is_some_and(|client| !client.is_empty()) {
-            return Ok(());
+        if !is_same_site || headers.get("x-mozaiks-client").is_none_or(HeaderValue::is_empty) {
+            let rule = "calls with the session cookie come from pages of this site and name their client";
+            return Err(Error::forbidden("CROSS_SITE_REFUSED", rule).into());
         }
-        Err(Error::forbidden("CROSS_SITE_REFUSED", "calls with the session cookie come from pages of this site and name their client"))
+        let token = places.ask.map(|_| self.token(headers)).transpose()?;
+        Ok(Some(Session { sessions: self, places, token }))
     }
 
     fn token(&self, headers: &HeaderMap) -> Result<String, Refusal> {
@@ -144,10 +135,6 @@ fn is_text(path: &FieldPath) -> bool {
     path.last().is_some_and(|field| bind::is_scalar(field) && matches!(field.kind(), Kind::String))
 }
 
-fn asks(headers: &HeaderMap) -> bool {
-    headers.get("x-mozaiks-session").is_some_and(|mode| mode == "cookie")
-}
-
 /// The octets a cookie may have (RFC 6265), and no more of them than browsers keep.
 fn is_token(token: &str) -> bool {
     let is_octet = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\');
@@ -186,7 +173,7 @@ impl Session<'_> {
             return Ok(None);
         }
         let malformed = |Malformed| Error::internal("ANSWER_MALFORMED", "the answer cannot be read");
-        let (message, token) = wire::cut(&answer.message()?, &self.places.answer).map_err(malformed)?;
+        let (message, token) = protobuf::cut(&answer.message()?, &self.places.answer).map_err(malformed)?;
         answer.body = envelope::pack(&message);
         let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(None) };
         let token = String::from_utf8(token).ok().filter(|token| is_token(token));
@@ -198,14 +185,14 @@ impl Session<'_> {
 
 /// Prepends the token: an unfinished field at the end of a hostile message would swallow what is appended.
 fn with_token(message: &Bytes, number: u32, token: &str) -> kernel::Result<Vec<u8>> {
-    for field in wire::fields(message) {
+    for field in protobuf::fields(message) {
         let field = field.map_err(|Malformed| Error::invalid("BODY_INVALID", "the message cannot be read"))?;
         if field.number == number {
             return Err(Error::unauthenticated("CREDENTIALS_AMBIGUOUS", "there is a token in the request and one in the cookie"));
         }
     }
     let mut whole = Vec::with_capacity(message.len() + token.len() + 8);
-    wire::put(number, token.as_bytes(), &mut whole);
+    protobuf::put(number, token.as_bytes(), &mut whole);
     whole.extend_from_slice(message);
     Ok(whole)
 }
@@ -257,7 +244,7 @@ mod tests {
     #[test]
     fn hostile_messages_get_no_token() {
         let mut taken = Vec::new();
-        wire::put(2, b"mine", &mut taken);
+        protobuf::put(2, b"mine", &mut taken);
         assert_eq!(refused(&taken), "CREDENTIALS_AMBIGUOUS");
         assert_eq!(refused(&[0x10, 1]), "CREDENTIALS_AMBIGUOUS");
         // An unfinished field at the end, as long as an appended token would be.
@@ -270,7 +257,7 @@ mod tests {
         #[test]
         fn whatever_passes_reads_the_cookies_token(message: Vec<u8>) {
             if let Ok(whole) = with_token(&Bytes::from(message.clone()), 2, "token") {
-                prop_assert_eq!(wire::find(&whole, &[2]), Some(&b"token"[..]));
+                prop_assert_eq!(protobuf::find(&whole, &[2]), Some(&b"token"[..]));
                 prop_assert!(whole.ends_with(&message));
             }
         }

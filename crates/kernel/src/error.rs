@@ -67,6 +67,11 @@ impl Error {
         Self::new(Kind::NotFound, "NOT_FOUND", format!("{name} was not found"))
     }
 
+    /// Nothing is served under the address that was asked.
+    pub fn route_unknown() -> Self {
+        Self::new(Kind::NotFound, "ROUTE_UNKNOWN", "nothing is served here")
+    }
+
     /// What the caller wants to make is there already.
     pub fn exists(reason: &'static str, message: impl Into<String>) -> Self {
         Self::new(Kind::Exists, reason, message)

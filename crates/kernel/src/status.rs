@@ -73,13 +73,18 @@ impl From<Error> for Status {
         if let Some(wait) = error.wait() {
             details.set_retry_info(Some(wait));
         }
-        if error.kind() == Kind::Exhausted && error.reason() != "MESSAGE_TOO_LARGE" {
+        if error.kind() == Kind::Exhausted && waiting_helps(error.reason()) {
             details.add_quota_failure_violation(error.reason(), cut(error.message(), MAX_FIELD_BYTES));
         }
         let mut status = Self::with_error_details(code(error.kind()), cut(error.message(), MAX_MESSAGE_BYTES), details);
         status.set_source(Arc::new(error));
         status
     }
+}
+
+/// Whether a limit is one of time and not one of size.
+fn waiting_helps(reason: &str) -> bool {
+    !matches!(reason, "MESSAGE_TOO_LARGE" | "URL_TOO_LONG" | "HEADERS_TOO_LARGE")
 }
 
 /// The machine's word in a status of ours, if it has one.

@@ -9,7 +9,7 @@ use prost::encoding as proto;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use super::template::decode;
-use crate::wire;
+use crate::protobuf;
 
 /// Deepest field that a query key names.
 const MAX_DEPTH: usize = 8;
@@ -70,7 +70,7 @@ impl FieldPath {
         encode(last, text, &mut bytes)?;
         for field in above.iter().rev() {
             let inner = std::mem::take(&mut bytes);
-            wire::put(field.number(), &inner, &mut bytes);
+            protobuf::put(field.number(), &inner, &mut bytes);
         }
         into.extend_from_slice(&bytes);
         Some(())
@@ -98,13 +98,13 @@ fn encode(field: &FieldDescriptor, text: &str, into: &mut Vec<u8>) -> Option<()>
         Kind::Sfixed32 => proto::sfixed32::encode(number, &integer(text)?, into),
         Kind::Sfixed64 => proto::sfixed64::encode(number, &integer(text)?, into),
         Kind::Bool => proto::bool::encode(number, &text.parse().ok()?, into),
-        Kind::String => wire::put(number, text.as_bytes(), into),
-        Kind::Bytes => wire::put(number, &base64(text)?, into),
+        Kind::String => protobuf::put(number, text.as_bytes(), into),
+        Kind::Bytes => protobuf::put(number, &base64(text)?, into),
         Kind::Enum(values) => {
             let value = values.get_value_by_name(text).map(|value| value.number()).or_else(|| integer(text))?;
             proto::int32::encode(number, &value, into);
         }
-        Kind::Message(message) => wire::put(number, &well_known(&message, text)?, into),
+        Kind::Message(message) => protobuf::put(number, &well_known(&message, text)?, into),
     }
     Some(())
 }
@@ -129,7 +129,7 @@ fn well_known(message: &MessageDescriptor, text: &str) -> Option<Vec<u8>> {
         "google.protobuf.FieldMask" => {
             let mut bytes = Vec::new();
             for path in text.split(',').filter(|path| !path.is_empty()) {
-                wire::put(1, snake(path).as_bytes(), &mut bytes);
+                protobuf::put(1, snake(path).as_bytes(), &mut bytes);
             }
             Some(bytes)
         }
@@ -190,7 +190,7 @@ pub(crate) fn invalid(key: &str, fault: &str) -> Error {
 /// says something else there already.
 pub(crate) fn header(name: &str, text: &str, field: Option<&FieldPath>, into: &mut Vec<u8>) -> kernel::Result<()> {
     let field = field.ok_or_else(|| invalid(name, "is not taken by this method"))?;
-    match wire::find(into, &field.numbers()) {
+    match protobuf::find(into, &field.numbers()) {
         None | Some(b"") => field.append(text, into).ok_or_else(|| invalid(name, "does not fit its type")),
         Some(given) if given == text.as_bytes() => Ok(()),
         Some(_) => Err(invalid(name, "differs from the field that says the same")),

@@ -12,9 +12,9 @@ use super::media_type;
 use crate::call::{Answer, Call, Reply, Visit};
 use crate::envelope;
 use crate::headers;
+use crate::protobuf::{self, Malformed};
 use crate::refuse::Refusal;
 use crate::rules::{Rule, Takes, bind};
-use crate::wire::{self, Malformed};
 
 /// JSON is about twice as long as the binary form that the method's limit speaks of.
 const JSON_GROWTH: usize = 2;
@@ -86,7 +86,7 @@ fn message(takes: &Takes, text: Bytes, headers: &HeaderMap) -> Result<Vec<u8>, R
         Takes::Field(number, codec) => {
             let inner = if text.is_empty() { Vec::new() } else { codec.read(&text)? };
             let mut message = Vec::with_capacity(inner.len() + 16);
-            wire::put(*number, &inner, &mut message);
+            protobuf::put(*number, &inner, &mut message);
             Ok(message)
         }
     }
@@ -105,9 +105,9 @@ pub(crate) async fn outward(visit: &Visit, rule: &Rule, reply: Reply) -> Result<
     let mut message = answer.message()?;
     if let Some(number) = rule.gives.field {
         let malformed = |Malformed| Error::internal("ANSWER_MALFORMED", "the answer cannot be read");
-        message = wire::message(&message, number).map_err(malformed)?.into();
+        message = protobuf::message(&message, number).map_err(malformed)?.into();
     }
-    let etag = rule.gives.etag.and_then(|number| wire::find(&message, &[number])).filter(|etag| !etag.is_empty());
+    let etag = rule.gives.etag.and_then(|number| protobuf::find(&message, &[number])).filter(|etag| !etag.is_empty());
     let etag = etag.and_then(|etag| HeaderValue::from_bytes(etag).ok());
     let is_known = etag.as_ref().is_some_and(|etag| is_read(&visit.head.method) && knows(&visit.head.headers, etag));
     let body = if is_known { Bytes::new() } else { json(rule, &message, max_bytes)? };

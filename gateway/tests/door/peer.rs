@@ -10,7 +10,7 @@ use gateway::{Config, Start};
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use kernel::{Clock, Error};
+use kernel::Error;
 use rpc::{Body, Http, Hub, Schema};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -75,7 +75,7 @@ impl Door {
             hub.install(area, peer(seen.clone()));
         }
         let (ready, of_ready) = watch::channel(false);
-        let start = Start { config, schema: SCHEMA.clone(), hub, clock: Clock::system(), ready: of_ready };
+        let start = Start { config, schema: SCHEMA.clone(), hub, ready: of_ready };
         Self { http: gateway::start(start).unwrap(), seen, ready }
     }
 

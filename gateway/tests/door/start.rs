@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use gateway::{Config, Start};
-use kernel::Clock;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver, IncludeFileResolver};
 use rpc::{Hub, Schema};
 use tokio::sync::watch;
@@ -44,7 +43,7 @@ fn method(name: &str, types: (&str, &str), http: &str, access: &str) -> String {
 }
 
 fn refused(schema: Arc<Schema>, config: Config) -> String {
-    let start = Start { config, schema, hub: Hub::new(), clock: Clock::system(), ready: watch::channel(true).1 };
+    let start = Start { config, schema, hub: Hub::new(), ready: watch::channel(true).1 };
     let error = gateway::start(start).unwrap_err();
     assert_eq!(error.reason(), "CONFIG_INVALID");
     error.message().to_owned()

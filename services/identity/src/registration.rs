@@ -10,6 +10,7 @@ use crate::domain::session::{Device, Session};
 use crate::domain::user::{Profile, User};
 use crate::events;
 use crate::invitations::Invitation;
+use crate::sign_in::Door;
 use crate::state::Core;
 
 /// A person's wish for an account.
@@ -48,7 +49,7 @@ impl Core {
         if let Some(invitation) = &wish.invitation {
             self.accept(cx, app, invitation, &user).await?;
         }
-        self.open_session(cx, app, &user, &wish.device, &wish.request_id).await
+        self.open_session(cx, app, &user, Door { device: &wish.device, request_id: &wish.request_id }).await
     }
 
     async fn new_account(&self, cx: &Cx, app: &Seen<App>, id: &str, wish: &Registration) -> Result<Seen<User>> {

@@ -20,6 +20,12 @@ pub(crate) struct Attempt {
     pub(crate) request_id: String,
 }
 
+/// Through which door somebody comes in: on what, and in which call.
+pub(crate) struct Door<'a> {
+    pub(crate) device: &'a Device,
+    pub(crate) request_id: &'a str,
+}
+
 impl Core {
     /// Checks address and password and opens a session.
     /// Errors: `CREDENTIALS_INVALID`, `TRY_LATER`, `HASHING_BUSY`, `REQUEST_ID_REUSED`.
@@ -37,7 +43,7 @@ impl Core {
         if verdict.rehash {
             self.rehash(cx, &user, password).await?;
         }
-        self.open_session(cx, app, &user, &attempt.device, &attempt.request_id).await
+        self.open_session(cx, app, &user, Door { device: &attempt.device, request_id: &attempt.request_id }).await
     }
 
     /// Keeps a right password under the present cost. A concurrent change of the password wins.
@@ -50,14 +56,8 @@ impl Core {
     }
 
     /// Somebody proved to be `user`: opens a session, or finds the one that the repeated request opened.
-    pub(crate) async fn open_session(
-        &self,
-        cx: &Cx,
-        app: &Seen<App>,
-        user: &Seen<User>,
-        device: &Device,
-        request_id: &str,
-    ) -> Result<Seen<Session>> {
+    pub(crate) async fn open_session(&self, cx: &Cx, app: &Seen<App>, user: &Seen<User>, door: Door<'_>) -> Result<Seen<Session>> {
+        let Door { device, request_id } = door;
         let now = self.clock.now();
         let remember = if device.remember { "remember" } else { "" };
         let once = Once::of(request_id, id::digest(&[&user.id, remember, &device.name]))?;

@@ -21,7 +21,8 @@ impl Core {
         let membership = self.membership(inside, &user_name(&subject.home, &subject.id)).await?;
         Ok(membership.map(|seen| {
             let permissions = granted(inside, &seen.body);
-            Standing { roles: seen.body.roles, permissions }
+            let owner = seen.body.owner.then(|| "owner".to_owned());
+            Standing { roles: owner.into_iter().chain(seen.body.roles).collect(), permissions }
         }))
     }
 

@@ -74,7 +74,12 @@ pub(crate) async fn run<F: Future<Output = Result<()>>>(config: Config, when_up:
     };
     let operators = catalog::start(shared, &hub).await?;
     let (ready, readiness) = watch::channel(false);
-    let door = gateway::start(gateway_start(&config, &public_url, schema.clone(), hub.clone(), ground.clock, readiness.clone())?)?;
+    let door = gateway::start(gateway::Start {
+        config: gateway_config(&config, &public_url),
+        schema: schema.clone(),
+        hub: hub.clone(),
+        ready: readiness.clone(),
+    })?;
     let inner_door = rpc::admin(&schema, readiness, marked(door.clone()))?;
     let control = control::serve(&config.data_dir, operators.clone(), public_url.clone())?;
 
@@ -120,23 +125,14 @@ fn serve(listener: Listener, service: Http, mut stopped: watch::Receiver<bool>) 
     }))
 }
 
-fn gateway_start(
-    config: &Config,
-    public_url: &str,
-    schema: Arc<Schema>,
-    hub: Hub,
-    clock: Clock,
-    ready: watch::Receiver<bool>,
-) -> Result<gateway::Start> {
-    let bootstrap = serde_json::json!({ "app": "platform", "version": env!("CARGO_PKG_VERSION") });
-    let settings = gateway::Config {
+fn gateway_config(config: &Config, public_url: &str) -> gateway::Config {
+    gateway::Config {
         public_origins: std::iter::once(public_url.to_owned()).chain(config.gateway.origins.iter().cloned()).collect(),
         trusted_proxies: config.gateway.trusted_proxies.clone(),
         secure_cookies: public_url.starts_with("https://"),
-        bootstrap,
+        bootstrap: serde_json::json!({ "app": "platform", "version": env!("CARGO_PKG_VERSION") }),
         ..gateway::Config::default()
-    };
-    Ok(gateway::Start { config: settings, schema, hub, clock, ready })
+    }
 }
 
 /// The same door for whoever reaches the admin listener: operators' methods are served there too.

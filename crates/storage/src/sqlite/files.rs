@@ -73,15 +73,6 @@ impl Location {
         })
     }
 
-    /// Moves what the log holds into the database, as far as readers allow. A failure is met again by the next commit.
-    pub(super) fn checkpoint(&self, conn: &Connection) {
-        if let Self::File(..) = self
-            && let Err(cause) = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))
-        {
-            tracing::warn!(%cause, "the log was not moved into the database");
-        }
-    }
-
     /// Bytes of the log.
     pub(super) fn wal_bytes(&self) -> u64 {
         match self {

@@ -1,9 +1,10 @@
 //! Reads: one document by id, one page of an index. Every statement begins with the tenant.
 
-use kernel::{Result, Tenant, Time};
+use std::ops::Bound;
+
+use kernel::{Error, Result, Tenant, Time};
 use rusqlite::types::{FromSqlError, Value};
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
-use std::ops::Bound;
 
 use super::fault::Fault;
 use super::schema::index_name;
@@ -34,9 +35,13 @@ fn expired(row: &Row<'_>, now: Time) -> rusqlite::Result<bool> {
 }
 
 fn stored(row: &Row<'_>, collection: &Collection) -> Result<Stored, Fault> {
-    let once = list(row, 3)?;
-    let stored = Stored { id: row.get(0)?, version: row.get(1)?, body: row.get(2)?, once };
-    Ok(stored.checked(collection, row.get(4)?)?)
+    let id: String = row.get(0)?;
+    let read = || Ok((Stored { id: id.clone(), version: row.get(1)?, body: row.get(2)?, once: list(row, 3)? }, row.get(4)?));
+    let unreadable = |cause: rusqlite::Error| {
+        Error::internal("RECORD_CORRUPT", format!("{} {id} holds what was never written", collection.name)).because(cause)
+    };
+    let (stored, crc) = read().map_err(unreadable)?;
+    Ok(stored.checked(collection, crc)?)
 }
 
 /// A column that holds a JSON array; NULL = empty.

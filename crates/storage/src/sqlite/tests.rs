@@ -51,10 +51,10 @@ async fn a_refusal_costs_its_batch_nothing() {
     engine.define(const { &NOTES }, keyless).await.unwrap();
     let refusing = engine.change(|conn| {
         conn.execute("DELETE FROM _collections", ())?;
-        Err::<(), _>(Error::refused("RULE", "no").into())
+        Err::<(), _>(Error::timeout().into())
     });
     let (before, refused, after) = tokio::join!(insert(&engine, "a", 1), refusing, insert(&engine, "b", 1));
-    assert_eq!((before.is_ok(), refused.unwrap_err().reason(), after.is_ok()), (true, "RULE", true));
+    assert_eq!((before.is_ok(), refused.unwrap_err().reason(), after.is_ok()), (true, "DEADLINE_EXCEEDED", true));
     let collections = engine.read(|conn| Ok(conn.query_row("SELECT count(*) FROM _collections", (), |row| row.get::<_, i64>(0))?));
     assert_eq!(collections.await.unwrap(), 1);
 }

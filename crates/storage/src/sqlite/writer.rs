@@ -62,7 +62,7 @@ impl Writer {
                     log_has_pages = true;
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    self.location.checkpoint(&self.conn);
+                    self.move_log();
                     log_has_pages = false;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -86,6 +86,14 @@ impl Writer {
             job.answer(failure.map(|error| error()));
         }
         if matches!(lost, Some(Lost::Broken(_))) {
+            self.recover();
+        }
+    }
+
+    /// As far as readers allow. A full disk leaves the rest for later; any other failure is that of a sync.
+    fn move_log(&mut self) {
+        if let Err(Lost::Broken(_)) = self.execute("PRAGMA wal_checkpoint(PASSIVE)") {
+            self.health.broken.store(true, Ordering::Release);
             self.recover();
         }
     }
@@ -138,8 +146,8 @@ impl Writer {
     }
 
     fn execute(&self, sql: &str) -> Result<(), Lost> {
-        let done = self.conn.prepare_cached(sql).and_then(|mut statement| statement.execute(()));
-        done.map(|_| ()).map_err(|cause| match cause.sqlite_error_code() {
+        let done = self.conn.prepare_cached(sql).and_then(|mut statement| statement.query(())?.next().map(|_| ()));
+        done.map_err(|cause| match cause.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Lost::Refused(disk_full),
             Some(ErrorCode::DatabaseBusy) => Lost::Refused(busy),
             _ => {

@@ -108,8 +108,8 @@ async fn change_decides_again(World { store, .. }: &World) {
     let changed = store.change(&cx, target, None, Some(seen.etag()), longer).await.unwrap();
     assert_eq!((changed.version, changed.body.text.as_str()), (2, "ab"));
     assert_eq!(reason(store.change(&cx, target, None, Some(seen.etag()), longer).await), "ETAG_STALE");
-    let refused = store.change::<Item>(&cx, target, None, None, |_| Err(Error::refused("RULE", "no"))).await;
-    assert_eq!(reason(refused), "RULE");
+    let refused = store.change::<Item>(&cx, target, None, None, |_| Err(Error::timeout())).await;
+    assert_eq!(reason(refused), "DEADLINE_EXCEEDED", "what the rule says");
 }
 
 async fn definitions(World { store, .. }: &World) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::*;
 use crate::{Removal, taken};
 
-const SEQUENCES: u64 = 2_000;
+const SEQUENCES: u64 = 1_000;
 const CALLS: usize = 50;
 /// Sequences that run side by side, each in a tenant of its own.
 const BESIDE: u64 = 40;

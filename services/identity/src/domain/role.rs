@@ -1,5 +1,4 @@
 //! The built-in roles: what each permits, as patterns. Fixed in code; a name that stands in no table permits nothing.
-//!
 //! No pattern here is a bare `*`, and none of an app's staff covers `operator.` or `identity.serve`: staff of an app hold
 //! tokens whose home is the platform app, and those words open the operator and service planes there.
 

@@ -26,6 +26,8 @@ async fn an_entered_app_gives_its_own_rights_and_no_others() {
     let ann = node.person("ann@example.com").await;
     let shop = node.app(&ann, "shop").await;
     node.app(&ann, "other").await;
+    let entered = ann.call("TokensService/EnterApp", json!({ "parent": "apps/platform", "target": "apps/shop" })).await.unwrap();
+    assert_eq!(entered["roles"], json!(["owner"]));
     assert!(shop.call("AppsService/GetApp", json!({ "name": "apps/shop" })).await.is_ok());
     assert_eq!(shop.call("AppsService/GetApp", json!({ "name": "apps/other" })).await.unwrap_err().reason, "NOT_FOUND");
     assert_eq!(shop.call("MeService/GetMe", json!({ "name": "apps/shop/me" })).await.unwrap_err().reason, "NOT_FOUND");
