@@ -11,7 +11,7 @@ mod page;
 mod status;
 mod tenant;
 
-pub use clock::{Clock, Time};
+pub use clock::{Clock, Hand, Time};
 pub use cx::{Credential, Cx, Subject, SubjectKind, Verified};
 pub use error::{Error, Kind, Result};
 pub use etag::Etag;
