@@ -1,0 +1,108 @@
+// What a failure means in plain words, by its reason. Must not repeat the server's wording, nor show any secret.
+
+import { Code, type FieldViolation, type MozaiksError } from '@mozaiks/client';
+
+export interface Explanation {
+  readonly title: string;
+  readonly text: string;
+}
+
+type Words = readonly [title: string, text: string];
+
+const BY_REASON: Readonly<Record<string, Words>> = {
+  ANSWER_UNKNOWN: ['This page is out of date', 'The server answered in a way this page does not know. Load the page again.'],
+  APP_ID_INVALID: ['This address cannot be used', 'Use 3 to 40 lower-case letters, digits and hyphens, beginning with a letter.'],
+  APP_ID_TAKEN: ['This address is taken', 'Another app uses it. Choose another one.'],
+  CLIENT_TIMEOUT: ['The server takes too long', 'It did not answer in time. Try again.'],
+  CREDENTIALS_INVALID: ['E-mail address or password is wrong', 'Check both and try again.'],
+  CROSS_SITE_REFUSED: ['The request was refused', 'It did not come from this site. Load the page again.'],
+  DISK_FULL: ['The server has no room left', 'Nothing was saved. Tell whoever runs this site.'],
+  DRAINING: ['The server is restarting', 'Try again in a moment.'],
+  EMAIL_INVALID: ['This e-mail address cannot be used', 'Check it for typing errors.'],
+  EMAIL_TAKEN: ['This e-mail address has an account', 'Sign in with it, or use another address.'],
+  ETAG_STALE: ['Somebody changed this in the meantime', 'Load the newest version, then make your change again.'],
+  HASHING_BUSY: ['Many people are signing in', 'Try again in a moment.'],
+  INVITATION_DEAD: ['This invitation no longer works', 'It was used, or its time is over. Ask for a new one.'],
+  INVITATION_EMAIL_MISMATCH: ['This invitation is for another address', 'Use the e-mail address that was invited.'],
+  OVERLOADED: ['The server is busy', 'Try again in a moment.'],
+  PASSWORD_WEAK: ['This password is too easy to guess', 'Use at least 8 characters, and nothing common.'],
+  PERMISSION_MISSING: ['You may not do this', 'Ask an owner of the app for the permission.'],
+  RATE_LIMITED: ['Too many requests', 'Wait a moment, then try again.'],
+  REFRESH_REUSED: ['Your session ended', 'Sign in again to continue.'],
+  REGISTRATION_CLOSED: ['Registration is closed', 'Ask whoever runs this site for an invitation.'],
+  REQUEST_ID_REUSED: ['This was sent before with other content', 'Try again.'],
+  SESSION_ENDED: ['Your session ended', 'Sign in again to continue.'],
+  STEP_UP_REQUIRED: ['Sign in again first', 'This needs a fresh sign-in.'],
+  TOKEN_REVOKED: ['Your session ended', 'Sign in again to continue.'],
+  TRY_LATER: ['Too many attempts', 'Wait a moment before the next one.'],
+  UNREACHABLE: ['The server cannot be reached', 'Check your connection, then try again.'],
+};
+
+// For reasons that are not known here: what went wrong by and large.
+const BY_CODE: ReadonlyMap<Code, Words> = new Map([
+  [Code.AlreadyExists, ['This exists already', 'Choose another name.']],
+  [Code.DeadlineExceeded, ['The server takes too long', 'It did not answer in time. Try again.']],
+  [Code.InvalidArgument, ['Something in the request is not right', 'Check what you entered.']],
+  [Code.NotFound, ['Nothing is here', 'It does not exist, or you have no access to it.']],
+  [Code.PermissionDenied, ['You may not do this', 'Ask somebody who has the permission.']],
+  [Code.ResourceExhausted, ['Too many requests', 'Wait a moment, then try again.']],
+  [Code.Unauthenticated, ['You are not signed in', 'Sign in to continue.']],
+  [Code.Unavailable, ['The server is busy', 'Try again in a moment.']],
+]);
+
+const UNKNOWN: Words = ['Something went wrong', 'It is not your fault. Try again.'];
+
+/** Puts a failure into words. */
+export function explain(failure: MozaiksError): Explanation {
+  const [title, text] = BY_REASON[failure.reason] ?? BY_CODE.get(failure.code) ?? UNKNOWN;
+  return { title, text: waiting(failure.retryAfterMs) ?? text };
+}
+
+function waiting(ms: number | undefined): string | undefined {
+  if (ms === undefined || ms < 2_000) return undefined;
+  const seconds = Math.ceil(ms / 1000);
+  return seconds < 90 ? `Try again in ${seconds} seconds.` : `Try again in ${Math.ceil(seconds / 60)} minutes.`;
+}
+
+// Where the server names no field, the reason alone says which one is meant.
+const FIELD_OF: Readonly<Record<string, string>> = {
+  APP_ID_INVALID: 'app_id',
+  APP_ID_TAKEN: 'app_id',
+  EMAIL_INVALID: 'email',
+  EMAIL_TAKEN: 'email',
+  PASSWORD_WEAK: 'password',
+};
+
+/** The faults of single fields, by the field's path. */
+export type FieldFaults = Readonly<Record<string, string>>;
+
+/** Which of `fields` were refused, and why. */
+export function fieldFaults(failure: MozaiksError | undefined, fields: readonly string[]): FieldFaults {
+  if (failure === undefined) return {};
+  const named = failure.fieldViolations.flatMap((violation) => {
+    const field = fieldFor(violation, fields);
+    return field === undefined ? [] : [[field, faultText(failure, violation)] as const];
+  });
+  const implied = FIELD_OF[failure.reason];
+  if (named.length === 0 && implied !== undefined && fields.includes(implied)) {
+    const { title, text } = explain(failure);
+    return { [implied]: `${title}. ${text}` };
+  }
+  return Object.fromEntries(named);
+}
+
+/** A violation may name the field from the request's root: `user.profile.display_name` is `profile.display_name`. */
+function fieldFor({ field }: FieldViolation, fields: readonly string[]): string | undefined {
+  return fields.find((known) => field === known || field.endsWith(`.${known}`));
+}
+
+function faultText(failure: MozaiksError, violation: FieldViolation): string {
+  const words = BY_REASON[violation.reason] ?? BY_REASON[failure.reason];
+  if (words !== undefined) return `${words[0]}. ${words[1]}`;
+  return sentence(violation.description || 'This cannot be used');
+}
+
+function sentence(text: string): string {
+  const first = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(first) ? first : `${first}.`;
+}
