@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use api::mozaiks::identity::v1 as pb;
 use api::mozaiks::identity::v1::apps_service_server::AppsService;
-use kernel::{Cx, Kind, Page, Result, Tenant};
+use kernel::{Cx, Error, Etag, Kind, Page, Result, Tenant, id};
 use rpc::Open;
-use storage::{Find, Seen};
+use storage::{Change, Find, Once, Seen, Target};
 use tonic::{Request, Response, Status};
 
 use crate::domain::app::{App, Mode, State};
 use crate::founding::Wish;
-use crate::records::Holding;
+use crate::records::{APP, Claim, Holding};
 use crate::state::{Core, timestamp};
 
 /// The resource.
@@ -41,9 +41,78 @@ impl AppsService for Apps {
         let (apps, next_page_token) = self.held(&cx, &page).await?;
         Ok(Response::new(pb::ListAppsResponse { apps, next_page_token }))
     }
+
+    async fn update_app(&self, request: Request<pb::UpdateAppRequest>) -> Result<Response<pb::UpdateAppResponse>, Status> {
+        let (cx, ask) = request.open()?;
+        let (app, mask) = (ask.app.unwrap_or_default(), ask.update_mask.unwrap_or_default());
+        let digest = id::digest(&[&mask.paths.join(","), &app.display_name, &app.description]);
+        let once = Once::of(&ask.request_id, digest)?;
+        let now = self.0.clock.now();
+        let saved = self.change(&cx, once, &app.etag, |seen| seen.described(&mask.paths, &app.display_name, &app.description, now)).await?;
+        Ok(Response::new(pb::UpdateAppResponse { app: Some(show(&cx, &saved)) }))
+    }
+
+    async fn pause_app(&self, request: Request<pb::PauseAppRequest>) -> Result<Response<pb::PauseAppResponse>, Status> {
+        let (cx, ask) = request.open()?;
+        check_not_platform(&cx)?;
+        let now = self.0.clock.now();
+        let saved = self.change(&cx, None, &ask.etag, |app| app.paused(&ask.reason, now)).await?;
+        Ok(Response::new(pb::PauseAppResponse { app: Some(show(&cx, &saved)) }))
+    }
+
+    async fn resume_app(&self, request: Request<pb::ResumeAppRequest>) -> Result<Response<pb::ResumeAppResponse>, Status> {
+        let (cx, ask) = request.open()?;
+        let now = self.0.clock.now();
+        let saved = self.change(&cx, None, &ask.etag, |app| app.resumed(now)).await?;
+        Ok(Response::new(pb::ResumeAppResponse { app: Some(show(&cx, &saved)) }))
+    }
+
+    async fn delete_app(&self, request: Request<pb::DeleteAppRequest>) -> Result<Response<pb::DeleteAppResponse>, Status> {
+        let (cx, ask) = request.open()?;
+        check_not_platform(&cx)?;
+        if ask.confirm != cx.tenant().as_str() {
+            let error = Error::invalid("CONFIRMATION_MISSING", "the app's id must be given in `confirm`");
+            return Err(error.field("confirm", "must be the app's id").into());
+        }
+        let now = self.0.clock.now();
+        let saved = self.change(&cx, None, &ask.etag, |app| Ok(app.deleted(now))).await?;
+        Ok(Response::new(pb::DeleteAppResponse { app: Some(show(&cx, &saved)) }))
+    }
+
+    async fn undelete_app(&self, request: Request<pb::UndeleteAppRequest>) -> Result<Response<pb::UndeleteAppResponse>, Status> {
+        let (cx, ask) = request.open()?;
+        let now = self.0.clock.now();
+        let saved = self.change(&cx, None, &ask.etag, |app| app.undeleted(now)).await?;
+        Ok(Response::new(pb::UndeleteAppResponse { app: Some(show(&cx, &saved)) }))
+    }
+
+    async fn list_all_apps(&self, request: Request<pb::ListAllAppsRequest>) -> Result<Response<pb::ListAllAppsResponse>, Status> {
+        let (cx, ask) = request.open()?;
+        let page = Page::of(ask.page_size, ask.page_token)?;
+        let directory = cx.enter(Tenant::system())?;
+        let found = self
+            .0
+            .store
+            .find::<Claim>(&directory, Find { index: "app", prefix: vec![], range: None, descending: false, page: &page })
+            .await?;
+        let mut apps = Vec::with_capacity(found.items.len());
+        for claim in found.items {
+            let inside = cx.enter(Tenant::parse(&claim.body.app_id)?)?;
+            // One that is still being made has no document yet.
+            apps.extend(self.0.store.get::<App>(&inside, APP).await?.map(|app| show(&inside, &app)));
+        }
+        Ok(Response::new(pb::ListAllAppsResponse { apps, next_page_token: found.next_token }))
+    }
 }
 
 impl Apps {
+    /// Changes the app of `cx`.
+    async fn change(&self, cx: &Cx, once: Option<Once>, etag: &str, rule: impl Fn(&App) -> Result<App> + Send + Sync) -> Result<Seen<App>> {
+        let (etag, name) = (Etag::parse(etag)?, cx.tenant().name());
+        let target = Target { id: APP, name: &name };
+        self.0.store.change::<App>(cx, target, once, etag, |app| Ok(Change::of(rule(app)?))).await
+    }
+
     /// The apps in whose staff the caller is. Each is read in its own tenant, with the membership that lets the caller in.
     async fn held(&self, cx: &Cx, page: &Page) -> Result<(Vec<pb::App>, String)> {
         let caller = cx.caller()?;
@@ -75,10 +144,21 @@ fn show(cx: &Cx, app: &Seen<App>) -> pb::App {
         .into(),
         state: match app.body.state {
             State::Active => pb::AppState::Active,
+            State::Paused => pb::AppState::Paused,
+            State::Deleted => pb::AppState::Deleted,
         }
         .into(),
         create_time: timestamp(app.body.created_at),
         update_time: timestamp(app.body.updated_at),
         etag: app.etag().to_string(),
+        pause_reason: app.body.pause_reason.clone(),
+        delete_time: app.body.deleted_at.and_then(timestamp),
+        purge_time: app.body.purge_at().and_then(|until| timestamp(until.micros())),
     }
+}
+
+/// The platform app carries the installation: it is neither paused nor deleted.
+fn check_not_platform(cx: &Cx) -> Result<()> {
+    let reserved = || Error::refused("APP_RESERVED", "the platform app is neither paused nor deleted");
+    if *cx.tenant() == Tenant::platform() { Err(reserved()) } else { Ok(()) }
 }

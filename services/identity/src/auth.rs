@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::mozaiks::identity::v1 as pb;
 use api::mozaiks::identity::v1::auth_service_server::AuthService;
-use kernel::{Error, Result};
+use kernel::{Error, Result, Tenant};
 use rpc::Open;
 use tonic::{Request, Response, Status};
 
@@ -37,7 +37,7 @@ impl AuthService for Auth {
     async fn register(&self, request: Request<pb::RegisterRequest>) -> Result<Response<pb::RegisterResponse>, Status> {
         let (cx, ask) = request.open()?;
         let wish = registration(ask)?;
-        let app = self.0.app(&cx).await?;
+        let app = self.0.open_app(&cx).await?;
         let session = self.0.register(&cx, &app, wish).await?;
         let tokens = self.0.session_tokens(&cx, &app, &session).await?;
         Ok(Response::new(pb::RegisterResponse { result: Some(pb::register_response::Result::Session(tokens)) }))
@@ -47,7 +47,7 @@ impl AuthService for Auth {
         let (cx, ask) = request.open()?;
         app_of(&ask.parent)?;
         let attempt = attempt(ask)?;
-        let app = self.0.app(&cx).await?;
+        let app = self.0.open_app(&cx).await?;
         let session = self.0.sign_in(&cx, &app, attempt).await?;
         let tokens = self.0.session_tokens(&cx, &app, &session).await?;
         Ok(Response::new(pb::SignInResponse { result: Some(pb::sign_in_response::Result::Session(tokens)) }))
@@ -57,7 +57,7 @@ impl AuthService for Auth {
         let (cx, ask) = request.open()?;
         app_of(&ask.parent)?;
         let token = Token::parse(&ask.refresh_token)?;
-        let app = self.0.app(&cx).await?;
+        let app = self.0.open_app(&cx).await?;
         let session = self.0.refresh(&cx, &app, &token).await?;
         let tokens = self.0.session_tokens(&cx, &app, &session).await?;
         Ok(Response::new(pb::RefreshSessionResponse { session: Some(tokens) }))
@@ -76,8 +76,7 @@ impl AuthService for Auth {
 fn registration(ask: pb::RegisterRequest) -> Result<Registration> {
     let profile = profile(ask.profile.unwrap_or_default()).read("profile")?;
     let email = Email::parse(&ask.email)?;
-    let app = app_of(&ask.parent)?;
-    let password = Password::parse(&ask.password)?.unlike(&[&email.address, email.local(), app.as_str()])?;
+    let password = password(&ask.password, &email, &app_of(&ask.parent)?)?;
     let device = Device::read(&ask.device_name, ask.remember)?;
     Ok(Registration { email, password, profile, invitation: Invitation::parse(&ask.invitation)?, device, request_id: ask.request_id })
 }
@@ -91,6 +90,11 @@ fn attempt(ask: pb::SignInRequest) -> Result<Attempt> {
     let email = Email::parse(&email)?;
     let device = Device::read(&ask.device_name, ask.remember)?;
     Ok(Attempt { email, password: Password::presented(&password), device, request_id: ask.request_id })
+}
+
+/// A password that somebody chose. Errors: `PASSWORD_WEAK`.
+pub(crate) fn password(raw: &str, email: &Email, app: &Tenant) -> Result<Password> {
+    Password::parse(raw)?.unlike(&[&email.address, email.local(), app.as_str()])
 }
 
 /// A profile as callers write it.

@@ -9,6 +9,7 @@ use crate::domain::membership::Membership;
 use crate::domain::team::Team;
 use crate::events;
 use crate::records::{APP, Claim, ClaimState, Holding, Intent, STAFF};
+use crate::registration::request_id_reused;
 use crate::state::{Core, random, user_name};
 
 /// An app as it is wished for.
@@ -82,7 +83,7 @@ impl Core {
         let intent = Intent { app_id, digest: wish.digest(), created_at: self.clock.now().micros() };
         let seen = self.ensure(cx, &id, Change::of(intent)).await?;
         if seen.body.digest != wish.digest() {
-            return Err(Error::refused("REQUEST_ID_REUSED", "the request id was used for another request"));
+            return Err(request_id_reused());
         }
         Ok(seen)
     }
@@ -91,7 +92,13 @@ impl Core {
     async fn claim(&self, cx: &Cx, tenant: &Tenant, wish: &Wish) -> Result<Seen<Claim>> {
         let directory = cx.enter(Tenant::system())?;
         let now = self.clock.now().micros();
-        let claim = Claim { state: ClaimState::Claimed, by: cx.actor(), digest: wish.digest(), created_at: now };
+        let claim = Claim {
+            state: ClaimState::Claimed,
+            app_id: tenant.as_str().to_owned(),
+            by: cx.actor(),
+            digest: wish.digest(),
+            created_at: now,
+        };
         match self.store.insert(&directory, tenant.as_str(), Change::of(claim)).await {
             Err(taken) if taken.kind() == Kind::Exists => {}
             inserted => return inserted,

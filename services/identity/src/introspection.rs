@@ -18,14 +18,22 @@ const SKEW_SECONDS: i64 = 60;
 /// Verifies access tokens of this installation.
 pub(crate) struct Introspection(pub(crate) Arc<Core>);
 
+/// A token that is good now.
+pub(crate) struct Proven {
+    pub(crate) verified: Verified,
+    /// When it ends by itself.
+    pub(crate) ends: Time,
+}
+
 impl Verifier for Introspection {
     fn verify<'a>(&'a self, credential: &'a Credential) -> BoxFuture<'a, Result<Verified>> {
-        Box::pin(self.introspect(credential.expose()))
+        Box::pin(async { Ok(self.introspect(credential.expose()).await?.verified) })
     }
 }
 
 impl Introspection {
-    async fn introspect(&self, token: &str) -> Result<Verified> {
+    /// What a token is worth at this moment.
+    pub(crate) async fn introspect(&self, token: &str) -> Result<Proven> {
         let claims = self.authenticate(token).await?;
         let now = self.0.clock.now();
         if now.seconds() > claims.exp.saturating_add(SKEW_SECONDS) {
@@ -43,7 +51,8 @@ impl Introspection {
         let session = Some(claims.sid);
         let subject = Subject { id: claims.sub, kind: SubjectKind::User, home, session };
         let auth_time = Time::from_seconds(claims.auth_time);
-        Ok(Verified { tenant, subject, permissions: claims.perm, aal: claims.aal, auth_time })
+        let verified = Verified { tenant, subject, permissions: claims.perm, aal: claims.aal, auth_time };
+        Ok(Proven { verified, ends: Time::from_seconds(claims.exp) })
     }
 
     /// Signature, issuer, audience and form. The key is the one that the named app published, whatever the header says.
@@ -80,6 +89,7 @@ impl Introspection {
             return Err(malformed());
         }
         let home_app = self.0.store.get::<App>(&at_home, crate::records::APP).await?.ok_or_else(revoked)?;
+        home_app.body.check_open()?;
         let present = self.0.present(&at_home, &home_app, &session.body).await?;
         session.body.alive(&present, self.0.clock.now())?;
         if tenant == home {

@@ -75,8 +75,11 @@ impl Core {
     }
 
     async fn sign(&self, cx: &Cx, app: &App, claims: &Claims) -> Result<String> {
-        let keys = self.signing_keys(cx).await?;
-        let signer = signing_key::signer(&keys, self.clock.now());
+        let (keys, now) = (self.signing_keys(cx).await?, self.clock.now());
+        if keys.first().is_some_and(|newest| newest.is_old(now)) {
+            self.successor(cx, app, &keys).await?;
+        }
+        let signer = signing_key::signer(&keys, now);
         let signer = signer.ok_or_else(|| Error::internal("SIGNING_KEY_MISSING", format!("{} has no key to sign with", cx.tenant())))?;
         let secret = self.data_key(cx.tenant(), app)?.open(&key_name(cx, &signer.kid), "private", &signer.private)?;
         let mut header = Header::new(Algorithm::EdDSA);
@@ -96,15 +99,36 @@ impl Core {
 
     /// The first key of an app, under an id that a repeat meets again.
     pub(crate) async fn ensure_signing_key(&self, inside: &Cx, app: &App) -> Result<()> {
-        let kid = id::derived("key", &[inside.tenant().as_str(), "0"]);
+        let first = self.new_key(inside, app, "0")?;
+        self.keep_key(inside, first).await.map(drop)
+    }
+
+    /// The key after the newest of these (newest first): one insert under an id derived from that one, so that two who
+    /// rotate at once make one key. One that waits for its time is the successor already.
+    pub(crate) async fn successor(&self, cx: &Cx, app: &App, keys: &[SigningKey]) -> Result<SigningKey> {
+        match keys.first() {
+            Some(newest) if newest.is_waiting(self.clock.now()) => Ok(newest.clone()),
+            newest => {
+                let after = newest.map_or("0", |newest| newest.kid.as_str());
+                self.keep_key(cx, self.new_key(cx, app, after)?.succeeding()).await
+            }
+        }
+    }
+
+    async fn keep_key(&self, cx: &Cx, key: SigningKey) -> Result<SigningKey> {
+        let kid = key.kid.clone();
+        match self.store.insert(cx, &kid, Change::of(key)).await {
+            Err(taken) if taken.kind() == Kind::Exists => Ok(self.store.get::<SigningKey>(cx, &kid).await?.ok_or(taken)?.body),
+            inserted => Ok(inserted?.body),
+        }
+    }
+
+    fn new_key(&self, inside: &Cx, app: &App, after: &str) -> Result<SigningKey> {
+        let kid = id::derived("key", &[inside.tenant().as_str(), after]);
         let secret = zeroize::Zeroizing::new(random::<32>()?);
         let public = ed25519_dalek::SigningKey::from_bytes(&secret).verifying_key();
         let sealed = self.data_key(inside.tenant(), app)?.seal(&key_name(inside, &kid), "private", secret.as_slice(), &random()?)?;
-        let key = SigningKey::ed25519(&kid, BASE64_URL_SAFE_NO_PAD.encode(public.as_bytes()), sealed, self.clock.now());
-        match self.store.insert(inside, &kid, Change::of(key)).await {
-            Err(error) if error.kind() == Kind::Exists => Ok(()),
-            inserted => inserted.map(drop),
-        }
+        Ok(SigningKey::ed25519(&kid, BASE64_URL_SAFE_NO_PAD.encode(public.as_bytes()), sealed, self.clock.now()))
     }
 }
 

@@ -8,6 +8,7 @@ mod domain;
 mod events;
 mod founding;
 mod hashing;
+mod installation;
 mod introspection;
 mod invitations;
 mod issue;
@@ -17,20 +18,25 @@ mod records;
 mod refresh;
 mod registration;
 mod seal;
+mod sessions;
 mod sign_in;
 mod signing_keys;
 mod standing;
 mod state;
 mod tokens;
+mod users;
 
 use std::fmt;
 use std::sync::Arc;
 
 use api::mozaiks::identity::v1::apps_service_server::AppsServiceServer;
 use api::mozaiks::identity::v1::auth_service_server::AuthServiceServer;
+use api::mozaiks::identity::v1::installation_service_server::InstallationServiceServer;
 use api::mozaiks::identity::v1::me_service_server::MeServiceServer;
+use api::mozaiks::identity::v1::sessions_service_server::SessionsServiceServer;
 use api::mozaiks::identity::v1::signing_keys_service_server::SigningKeysServiceServer;
 use api::mozaiks::identity::v1::tokens_service_server::TokensServiceServer;
+use api::mozaiks::identity::v1::users_service_server::UsersServiceServer;
 use kernel::{Clock, Result};
 use rpc::{Service, Verifier};
 use storage::Store;
@@ -90,6 +96,9 @@ pub async fn start(start: Start) -> Result<Identity> {
     core.settle_installation().await?;
     let routes = Routes::new(AppsServiceServer::new(apps::Apps(core.clone())))
         .add_service(AuthServiceServer::new(auth::Auth(core.clone())))
+        .add_service(InstallationServiceServer::new(installation::Installations(core.clone())))
+        .add_service(UsersServiceServer::new(users::Users(core.clone())))
+        .add_service(SessionsServiceServer::new(sessions::Sessions(core.clone())))
         .add_service(MeServiceServer::new(me::Me(core.clone())))
         .add_service(TokensServiceServer::new(tokens::Tokens(core.clone())))
         .add_service(SigningKeysServiceServer::new(signing_keys::SigningKeys(core.clone())));

@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use api::mozaiks::identity::v1 as pb;
 use api::mozaiks::identity::v1::me_service_server::MeService;
-use kernel::{Cx, Error, Etag, Name, Page, Result, id};
+use kernel::{Error, Etag, Name, Page, Result};
 use rpc::Open;
-use storage::{Change, Find, Once, Seen, Target};
+use storage::{Change, Find, Once, Target};
 use tonic::{Request, Response, Status};
 
-use crate::auth::profile;
+use crate::auth::{password, profile};
+use crate::domain::email::Email;
+use crate::domain::password::Password;
 use crate::domain::session::{EndReason, Session};
-use crate::domain::user::{State, User};
-use crate::state::{Core, timestamp, user_name};
+use crate::domain::user::User;
+use crate::sessions;
+use crate::state::{Core, user_name};
+use crate::users::show;
 
 /// The resource.
 pub(crate) struct Me(pub(crate) Arc<Core>);
@@ -31,9 +35,7 @@ impl MeService for Me {
         let user = ask.user.unwrap_or_default();
         let mask = ask.update_mask.unwrap_or_default();
         let profile = profile(user.profile.unwrap_or_default());
-        let digest =
-            id::digest(&[&mask.paths.join(","), &profile.display_name, &profile.given_name, &profile.family_name, &profile.locale]);
-        let (once, etag) = (Once::of(&ask.request_id, digest)?, Etag::parse(&user.etag)?);
+        let (once, etag) = (Once::of(&ask.request_id, profile.digest(&mask.paths))?, Etag::parse(&user.etag)?);
         let caller = &cx.caller()?.id;
         let target = Target { id: caller, name: &user_name(cx.tenant(), caller) };
         let now = self.0.clock.now();
@@ -51,7 +53,8 @@ impl MeService for Me {
         let prefix = vec![cx.caller()?.id.as_str().into()];
         let question = Find { index: "user_created", prefix, range: None, descending: true, page: &page };
         let found = self.0.store.find::<Session>(&cx, question).await?;
-        let sessions = found.items.iter().map(|session| self.show_session(&cx, session)).collect();
+        let mine = format!("{}/me", cx.tenant().name());
+        let sessions = found.items.iter().map(|session| sessions::show(&cx, &mine, session, self.0.clock.now())).collect();
         Ok(Response::new(pb::ListMySessionsResponse { sessions, next_page_token: found.next_token }))
     }
 
@@ -67,46 +70,28 @@ impl MeService for Me {
         self.0.end(&cx, &mine, EndReason::Revoked).await?;
         Ok(Response::new(pb::RevokeMySessionResponse {}))
     }
-}
 
-impl Me {
-    fn show_session(&self, cx: &Cx, seen: &Seen<Session>) -> pb::Session {
-        let session = &seen.body;
-        let over = session.is_over(self.0.clock.now());
-        let current = cx.subject().and_then(|subject| subject.session.as_deref()) == Some(seen.id.as_str());
-        pb::Session {
-            name: format!("{}/me/sessions/{}", cx.tenant().name(), seen.id),
-            user: user_name(cx.tenant(), &session.user),
-            state: if over { pb::SessionState::Ended } else { pb::SessionState::Active }.into(),
-            device_name: session.device_name.clone(),
-            current,
-            create_time: timestamp(session.created_at),
-            refresh_time: timestamp(session.rotated_at),
-            idle_expire_time: timestamp(session.idle_ends_at),
-            expire_time: timestamp(session.ends_at),
-        }
+    async fn change_password(&self, request: Request<pb::ChangePasswordRequest>) -> Result<Response<pb::ChangePasswordResponse>, Status> {
+        let (cx, ask) = request.open()?;
+        let app = self.0.app(&cx).await?;
+        let user = self.0.user(&cx, &cx.caller()?.id).await?;
+        let email = Email { address: user.body.email.address.clone(), norm: user.body.email.norm.clone() };
+        let chosen = password(&ask.new_password, &email, cx.tenant())?;
+        self.0.prove(&cx, &user, Password::presented(&ask.current_password)).await?;
+        let phc = self.0.pool.hash(cx.tenant(), chosen).await?;
+        let next = user.body.with_password(phc, self.0.clock.now());
+        let session = self.0.renew(&cx, &app, &user, next).await?;
+        Ok(Response::new(pb::ChangePasswordResponse { session: Some(session) }))
     }
-}
 
-fn show(cx: &Cx, seen: &Seen<User>) -> pb::User {
-    let user = &seen.body;
-    pb::User {
-        name: user_name(cx.tenant(), &seen.id),
-        state: match user.state {
-            State::Active => pb::UserState::Active,
-            State::Disabled => pb::UserState::Disabled,
-        }
-        .into(),
-        email: user.email.address.clone(),
-        email_verified: user.email.verified_at.is_some(),
-        profile: Some(pb::Profile {
-            display_name: user.profile.display_name.clone(),
-            given_name: user.profile.given_name.clone(),
-            family_name: user.profile.family_name.clone(),
-            locale: user.profile.locale.clone(),
-        }),
-        create_time: timestamp(user.created_at),
-        update_time: timestamp(user.updated_at),
-        etag: seen.etag().to_string(),
+    async fn revoke_my_other_sessions(
+        &self,
+        request: Request<pb::RevokeMyOtherSessionsRequest>,
+    ) -> Result<Response<pb::RevokeMyOtherSessionsResponse>, Status> {
+        let (cx, _) = request.open()?;
+        let app = self.0.app(&cx).await?;
+        let user = self.0.user(&cx, &cx.caller()?.id).await?;
+        let session = self.0.renew(&cx, &app, &user, user.body.cut(self.0.clock.now())).await?;
+        Ok(Response::new(pb::RevokeMyOtherSessionsResponse { session: Some(session) }))
     }
 }

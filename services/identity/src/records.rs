@@ -50,6 +50,7 @@ impl Record for Installation {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Claim {
     pub(crate) state: ClaimState,
+    pub(crate) app_id: String,
     /// Who claimed it, as `Cx::actor` says.
     pub(crate) by: String,
     /// SHA-256 of what was asked for, in hex: a repeat must ask for the same.
@@ -67,10 +68,16 @@ pub(crate) enum ClaimState {
 }
 
 impl Record for Claim {
-    const KIND: Collection = Collection { name: "directory", burns: true, ..PLAIN };
+    const KIND: Collection = Collection {
+        name: "directory",
+        burns: true,
+        keys: &[("app", KeyType::Str)],
+        indexes: &[Index { name: "app", keys: &["app"], unique: true }],
+        ..PLAIN
+    };
 
     fn keys(&self) -> Keys {
-        Keys::new()
+        Keys::new().with("app", self.app_id.as_str())
     }
 }
 
@@ -131,14 +138,14 @@ impl Record for App {
 impl Record for User {
     const KIND: Collection = Collection {
         name: "users",
-        keys: &[("email", KeyType::Str)],
-        indexes: &[Index { name: "email", keys: &["email"], unique: true }],
+        keys: &[("email", KeyType::Str), ("created", KeyType::I64)],
+        indexes: &[Index { name: "email", keys: &["email"], unique: true }, Index { name: "created", keys: &["created"], unique: false }],
         max_bytes: 64 * 1024,
         ..PLAIN
     };
 
     fn keys(&self) -> Keys {
-        Keys::new().with("email", self.email.norm.as_str())
+        Keys::new().with("email", self.email.norm.as_str()).with("created", self.created_at)
     }
 }
 
@@ -158,7 +165,10 @@ impl Record for Session {
     const KIND: Collection = Collection {
         name: "sessions",
         keys: &[("user", KeyType::Str), ("created", KeyType::I64)],
-        indexes: &[Index { name: "user_created", keys: &["user", "created"], unique: false }],
+        indexes: &[
+            Index { name: "user_created", keys: &["user", "created"], unique: false },
+            Index { name: "created", keys: &["created"], unique: false },
+        ],
         max_bytes: 16 * 1024,
         ..PLAIN
     };

@@ -1,7 +1,7 @@
 //! Making an account: the address decides by a unique index, an invitation by one write, the password by its hash.
 
 use kernel::{Cx, Error, Kind, Result, id};
-use storage::{Change, Once, Remembered, Seen, taken};
+use storage::{Change, Once, Remembered, Seen};
 
 use crate::domain::app::App;
 use crate::domain::email::Email;
@@ -26,8 +26,7 @@ pub(crate) struct Registration {
 impl Registration {
     /// What a repeat must ask for again. The password is compared by its hash, not here.
     fn once(&self) -> Result<Option<Once>> {
-        let Profile { display_name, given_name, family_name, locale } = &self.profile;
-        Once::of(&self.request_id, id::digest(&[&self.email.address, display_name, given_name, family_name, locale]))
+        Once::of(&self.request_id, self.profile.digest(&[&self.email.address]))
     }
 }
 
@@ -58,33 +57,37 @@ impl Core {
         }
         // Before the costly hash; the index decides again below.
         if self.user_by_email(cx, &wish.email).await?.is_some_and(|user| user.id != id) {
-            return Err(email_taken());
+            return Err(email_taken("email"));
         }
         let phc = self.pool.hash(cx.tenant(), wish.password.clone()).await?;
-        let user = User::registered(wish.email.clone(), phc, wish.profile.clone(), self.clock.now());
+        let user = User::made(wish.email.clone(), Some(phc), wish.profile.clone(), self.clock.now());
         let change = Change::of(user).once(wish.once()?).event(events::user_created(cx, id));
         match self.store.insert(cx, id, change).await {
-            Err(error) if taken(&error) == Some("email") => Err(email_taken()),
-            Err(error) if error.kind() == Kind::Exists => {
-                let user = self.store.get(cx, id).await?.ok_or(error)?;
-                self.registered_before(cx, user, wish).await
-            }
+            Err(error) if error.kind() == Kind::Exists => match self.store.get(cx, id).await? {
+                Some(user) => self.registered_before(cx, user, wish).await,
+                None => Err(email_taken("email")),
+            },
             inserted => inserted,
         }
     }
 
     /// The account that the repeated request made, if it is the same request with the same password.
     async fn registered_before(&self, cx: &Cx, user: Seen<User>, wish: &Registration) -> Result<Seen<User>> {
-        let reused = || Error::refused("REQUEST_ID_REUSED", "the request id was used for another request");
         if wish.once()?.is_some_and(|once| user.remembers(&once) == Remembered::Other) {
-            return Err(reused());
+            return Err(request_id_reused());
         }
         let phc = user.body.password.as_ref().map(|stored| stored.phc.clone());
         let verdict = self.pool.verify(cx.tenant(), wish.password.clone(), phc).await?;
-        if verdict.ok && user.body.may_sign_in() { Ok(user) } else { Err(reused()) }
+        if verdict.ok && user.body.may_sign_in() { Ok(user) } else { Err(request_id_reused()) }
     }
 }
 
-fn email_taken() -> Error {
-    Error::exists("EMAIL_TAKEN", "an account with this address exists; sign in").field("email", "is taken")
+/// Somebody has the address. `field` is where it stands in the request.
+pub(crate) fn email_taken(field: &str) -> Error {
+    Error::exists("EMAIL_TAKEN", "an account with this address exists").field(field, "is taken")
+}
+
+/// A request id came again with another request.
+pub(crate) fn request_id_reused() -> Error {
+    Error::refused("REQUEST_ID_REUSED", "the request id was used for another request")
 }

@@ -1,5 +1,6 @@
 //! Signing in with a password: guard, equal work, guard again, and one session made from what was satisfied.
 
+use api::mozaiks::identity::v1 as pb;
 use kernel::{Cx, Error, Kind, Page, Result, Time, id};
 use storage::{Change, Find, Once, Remembered, Seen};
 
@@ -7,9 +8,10 @@ use crate::domain::app::App;
 use crate::domain::email::Email;
 use crate::domain::guard::Guard;
 use crate::domain::password::Password;
-use crate::domain::session::{Device, Epochs, Satisfied, Session};
+use crate::domain::session::{Device, EndReason, Epochs, Satisfied, Session};
 use crate::domain::user::User;
 use crate::events;
+use crate::registration::request_id_reused;
 use crate::state::{Core, random, session_name};
 
 /// A person's wish to sign in.
@@ -31,7 +33,7 @@ impl Core {
     /// Errors: `CREDENTIALS_INVALID`, `TRY_LATER`, `HASHING_BUSY`, `REQUEST_ID_REUSED`.
     pub(crate) async fn sign_in(&self, cx: &Cx, app: &Seen<App>, attempt: Attempt) -> Result<Seen<Session>> {
         let user = self.user_by_email(cx, &attempt.email).await?;
-        let account = account_key(&attempt.email);
+        let account = account_key(&attempt.email.norm);
         self.guard(cx, &account).await?.map_or(Ok(()), |guard| guard.body.open(self.clock.now()))?;
 
         let phc = user.as_ref().filter(|user| user.body.may_sign_in()).and_then(|user| user.body.password.as_ref());
@@ -44,6 +46,39 @@ impl Core {
             self.rehash(cx, &user, password).await?;
         }
         self.open_session(cx, app, &user, Door { device: &attempt.device, request_id: &attempt.request_id }).await
+    }
+
+    /// Whoever is signed in shows the password once more; failures count as those of signing in do.
+    /// Errors: `CREDENTIALS_INVALID`, `TRY_LATER`, `HASHING_BUSY`.
+    pub(crate) async fn prove(&self, cx: &Cx, user: &Seen<User>, password: Option<Password>) -> Result<()> {
+        let account = account_key(&user.body.email.norm);
+        self.guard(cx, &account).await?.map_or(Ok(()), |guard| guard.body.open(self.clock.now()))?;
+        let Some(password) = password else { return self.count_failure(cx, &account).await };
+        let phc = user.body.password.as_ref().map(|stored| stored.phc.clone());
+        if !self.pool.verify(cx.tenant(), password, phc).await?.ok {
+            return self.count_failure(cx, &account).await;
+        }
+        self.settle_success(cx, &account).await
+    }
+
+    /// Changes a person so that everything they are signed in with ends, but for a new session of the caller, which is
+    /// opened under the new epoch first. Errors: `ACCOUNT_CHANGED` when somebody else changed the person meanwhile.
+    pub(crate) async fn renew(&self, cx: &Cx, app: &Seen<App>, user: &Seen<User>, next: User) -> Result<pb::SessionTokens> {
+        let id = cx.caller()?.session.clone().unwrap_or_default();
+        let ended = || Error::unauthenticated("SESSION_ENDED", "the session has ended; sign in again");
+        let old = self.store.get::<Session>(cx, &id).await?.ok_or_else(ended)?;
+        let device = Device { name: old.body.device_name, remember: old.body.remember };
+        let mut after = user.clone();
+        after.body = next;
+        let successor = self.open_session(cx, app, &after, Door { device: &device, request_id: "" }).await?;
+        match self.store.replace(cx, user, Change::of(after.body)).await {
+            Ok(_) => self.session_tokens(cx, app, &successor).await,
+            Err(error) => {
+                self.end(cx, &successor, EndReason::Cut).await?;
+                let changed = || Error::stale("ACCOUNT_CHANGED", "the account has changed meanwhile; try again");
+                Err(if is_race(&error) { changed() } else { error })
+            }
+        }
     }
 
     /// Keeps a right password under the present cost. A concurrent change of the password wins.
@@ -79,7 +114,7 @@ impl Core {
         let ended = || Error::unauthenticated("SESSION_ENDED", "the session of this request is over; sign in again");
         let session = self.store.get::<Session>(cx, id).await?.ok_or_else(ended)?;
         if session.remembers(once) == Remembered::Other {
-            return Err(Error::refused("REQUEST_ID_REUSED", "the request id was used for another request"));
+            return Err(request_id_reused());
         }
         if session.body.is_over(now) { Err(ended()) } else { Ok(session) }
     }
@@ -132,7 +167,7 @@ fn is_race(error: &Error) -> bool {
 }
 
 /// Under which failures of an address are counted, whether or not anybody has it.
-fn account_key(email: &Email) -> String {
-    let digest = id::digest(&["guard", &email.norm]);
+fn account_key(norm: &str) -> String {
+    let digest = id::digest(&["guard", norm]);
     digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

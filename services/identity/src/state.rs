@@ -30,6 +30,13 @@ impl Core {
         found.ok_or_else(|| Error::not_found(&cx.tenant().name()))
     }
 
+    /// The app of this call, open to its people. Errors: `NOT_FOUND`, `APP_PAUSED`, `APP_DELETED`.
+    pub(crate) async fn open_app(&self, cx: &Cx) -> Result<Seen<App>> {
+        let app = self.app(cx).await?;
+        app.body.check_open()?;
+        Ok(app)
+    }
+
     /// A person of this call's app.
     pub(crate) async fn user(&self, cx: &Cx, id: &str) -> Result<Seen<User>> {
         let found = self.store.get::<User>(cx, id).await?;

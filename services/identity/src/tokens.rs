@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use api::mozaiks::identity::v1 as pb;
 use api::mozaiks::identity::v1::tokens_service_server::TokensService;
-use kernel::{Cx, Error, Result};
+use kernel::{Cx, Error, Kind, Result};
 use rpc::Open;
 use storage::Seen;
 use tonic::{Request, Response, Status};
 
 use crate::domain::session::Session;
+use crate::introspection::{Introspection, Proven};
 use crate::issue::Grant;
-use crate::state::{Core, app_of, timestamp};
+use crate::state::{Core, app_of, session_name, timestamp, user_name};
 
 /// The resource.
 pub(crate) struct Tokens(pub(crate) Arc<Core>);
@@ -34,6 +35,33 @@ impl TokensService for Tokens {
             permissions: standing.permissions,
             roles: standing.roles,
         }))
+    }
+
+    async fn introspect_token(
+        &self,
+        request: Request<pb::IntrospectTokenRequest>,
+    ) -> Result<Response<pb::IntrospectTokenResponse>, Status> {
+        let (cx, ask) = request.open()?;
+        let inactive = pb::IntrospectTokenResponse::default();
+        let answer = match Introspection(self.0.clone()).introspect(&ask.token).await {
+            Ok(proven) if proven.verified.tenant == *cx.tenant() => show(proven),
+            Ok(_) => inactive,
+            Err(error) if matches!(error.kind(), Kind::Unauthenticated | Kind::Refused) => inactive,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Response::new(answer))
+    }
+}
+
+fn show(proven: Proven) -> pb::IntrospectTokenResponse {
+    let Proven { verified, ends } = proven;
+    let subject = verified.subject;
+    pb::IntrospectTokenResponse {
+        active: true,
+        subject: user_name(&subject.home, &subject.id),
+        session: subject.session.map(|session| session_name(&subject.home, &session)).unwrap_or_default(),
+        permissions: verified.permissions,
+        expire_time: timestamp(ends.micros()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! An app: the tenant itself.
 
-use kernel::{Result, Time};
+use kernel::{Error, Result, Time};
 use serde::{Deserialize, Serialize};
 
 use super::text::Form;
@@ -9,6 +9,10 @@ use super::text::Form;
 const MAX_NAME_CHARS: usize = 80;
 /// Longest description, in characters.
 const MAX_DESCRIPTION_CHARS: usize = 2_000;
+/// Longest reason of a pause, in characters.
+const MAX_REASON_CHARS: usize = 200;
+/// How long a deleted app is kept, in seconds: 30 days.
+const KEPT_SECONDS: i64 = 30 * 24 * 3600;
 
 /// Letters of a made-up id: lower case, digits that look like no letter.
 const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -26,6 +30,11 @@ pub(crate) struct App {
     pub(crate) updated_at: i64,
     /// The key under which the app's secrets are sealed, wrapped by the master key.
     pub(crate) data_key: String,
+    /// Why it is paused; empty when it is not.
+    #[serde(default)]
+    pub(crate) pause_reason: String,
+    #[serde(default)]
+    pub(crate) deleted_at: Option<i64>,
 }
 
 /// Whether an app serves real people. Chosen at creation.
@@ -39,26 +48,122 @@ pub(crate) enum Mode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum State {
     Active,
+    /// Closed to its people, open to its staff.
+    Paused,
+    /// Kept for its staff to take back.
+    Deleted,
 }
 
 impl App {
     /// A new app, still without a data key. Errors: `APP_INVALID`.
     pub(crate) fn created(display_name: &str, description: &str, mode: Mode, now: Time) -> Result<Self> {
-        let mut form = Form::default();
-        let display_name = form.line("app.display_name", display_name, MAX_NAME_CHARS);
-        let description = form.prose("app.description", description, MAX_DESCRIPTION_CHARS);
-        if display_name.is_empty() {
-            form.refuse("app.display_name", "must be 1 to 80 characters");
+        let (display_name, description) = read(display_name, description)?;
+        Ok(Self {
+            display_name,
+            description,
+            mode,
+            state: State::Active,
+            epoch: 1,
+            created_at: now.micros(),
+            updated_at: now.micros(),
+            data_key: String::new(),
+            pause_reason: String::new(),
+            deleted_at: None,
+        })
+    }
+
+    /// The app with those fields that the mask names. Errors: `MASK_INVALID`, `APP_INVALID`.
+    pub(crate) fn described<S: AsRef<str>>(&self, mask: &[S], display_name: &str, description: &str, now: Time) -> Result<Self> {
+        let (mut name, mut text) = (self.display_name.as_str(), self.description.as_str());
+        for path in mask {
+            match path.as_ref() {
+                "display_name" => name = display_name,
+                "description" => text = description,
+                _ => {
+                    let error = Error::invalid("MASK_INVALID", "the update mask may name `display_name` and `description`");
+                    return Err(error.field("update_mask", "may name `display_name` and `description`"));
+                }
+            }
         }
-        form.finish("APP_INVALID", "the app is not valid")?;
-        let (created_at, updated_at) = (now.micros(), now.micros());
-        Ok(Self { display_name, description, mode, state: State::Active, epoch: 1, created_at, updated_at, data_key: String::new() })
+        let (display_name, description) = read(name, text)?;
+        Ok(Self { display_name, description, updated_at: now.micros(), ..self.clone() })
+    }
+
+    /// The app closed to its people. Errors: `REASON_INVALID`, `APP_DELETED`.
+    pub(crate) fn paused(&self, reason: &str, now: Time) -> Result<Self> {
+        let mut form = Form::default();
+        let pause_reason = form.line("reason", reason, MAX_REASON_CHARS);
+        if pause_reason.is_empty() {
+            form.refuse("reason", "must be 1 to 200 characters");
+        }
+        form.finish("REASON_INVALID", "the reason is not valid")?;
+        self.check_kept()?;
+        Ok(Self { state: State::Paused, pause_reason, updated_at: now.micros(), ..self.clone() })
+    }
+
+    /// The app opened again. Errors: `APP_DELETED`.
+    pub(crate) fn resumed(&self, now: Time) -> Result<Self> {
+        self.check_kept()?;
+        Ok(Self { state: State::Active, pause_reason: String::new(), updated_at: now.micros(), ..self.clone() })
+    }
+
+    /// The app deleted softly: the raised epoch ends every session and token of it.
+    #[must_use]
+    pub(crate) fn deleted(&self, now: Time) -> Self {
+        if self.state == State::Deleted {
+            return self.clone();
+        }
+        let at = now.micros();
+        Self {
+            state: State::Deleted,
+            epoch: self.epoch + 1,
+            deleted_at: Some(at),
+            pause_reason: String::new(),
+            updated_at: at,
+            ..self.clone()
+        }
+    }
+
+    /// The app after its deletion was taken back. Errors: `APP_NOT_DELETED`, also when it is too late.
+    pub(crate) fn undeleted(&self, now: Time) -> Result<Self> {
+        match self.purge_at() {
+            Some(until) if now < until => Ok(Self { state: State::Active, deleted_at: None, updated_at: now.micros(), ..self.clone() }),
+            _ => Err(Error::refused("APP_NOT_DELETED", "the app is not deleted, or it is too late to take that back")),
+        }
+    }
+
+    /// Until when a deletion can be taken back.
+    pub(crate) fn purge_at(&self) -> Option<Time> {
+        self.deleted_at.map(|at| Time::from_micros(at).plus_seconds(KEPT_SECONDS))
     }
 
     /// Whether anybody may have sessions in it.
     pub(crate) fn is_active(&self) -> bool {
         self.state == State::Active
     }
+
+    /// Refuses people while the app is closed to them. Errors: `APP_PAUSED`, `APP_DELETED`.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        match self.state {
+            State::Paused => Err(Error::refused("APP_PAUSED", "this app is paused")),
+            _ => self.check_kept(),
+        }
+    }
+
+    fn check_kept(&self) -> Result<()> {
+        if self.state == State::Deleted { Err(Error::refused("APP_DELETED", "this app is deleted")) } else { Ok(()) }
+    }
+}
+
+fn read(display_name: &str, description: &str) -> Result<(String, String)> {
+    let mut form = Form::default();
+    let display_name = form.line("app.display_name", display_name, MAX_NAME_CHARS);
+    let description = form.prose("app.description", description, MAX_DESCRIPTION_CHARS);
+    if display_name.is_empty() {
+        form.refuse("app.display_name", "must be 1 to 80 characters");
+    }
+    form.finish("APP_INVALID", "the app is not valid")?;
+    Ok((display_name, description))
 }
 
 /// An id for an app whose creator wished for none: `app-` and 26 base32 characters (130 random bits).

@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 /// Longest life of any token, in seconds; policy cannot go beyond it.
 const LONGEST_TOKEN_SECONDS: i64 = 15 * 60;
+/// How long a successor is published before it signs, in seconds: the advertised `max-age` of the key set.
+const PUBLISHED_BEFORE_SECONDS: i64 = 5 * 60;
+/// After which time a key is succeeded without anybody asking, in seconds: 30 days.
+const ROTATED_AFTER_SECONDS: i64 = 30 * 24 * 3600;
 /// Clock difference that verifiers allow, in seconds.
 const SKEW_SECONDS: i64 = 60;
 
@@ -45,6 +49,23 @@ impl SigningKey {
             compromised_at: None,
             created_at: now.micros(),
         }
+    }
+
+    /// The same key as a successor: published now, signing when everybody can have seen it.
+    #[must_use]
+    pub(crate) fn succeeding(self) -> Self {
+        let active_from = Time::from_micros(self.created_at).plus_seconds(PUBLISHED_BEFORE_SECONDS).micros();
+        Self { active_from, ..self }
+    }
+
+    /// Whether it signs at this moment or did before.
+    pub(crate) fn is_waiting(&self, now: Time) -> bool {
+        self.active_from > now.micros()
+    }
+
+    /// Whether it has signed for so long that a successor is due.
+    pub(crate) fn is_old(&self, now: Time) -> bool {
+        now >= Time::from_micros(self.active_from).plus_seconds(ROTATED_AFTER_SECONDS)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use kernel::{Error, Result, Time};
+use kernel::{Error, Result, Time, id};
 use serde::{Deserialize, Serialize};
 
 use super::email::Email;
@@ -65,15 +65,14 @@ pub(crate) struct Profile {
 }
 
 impl User {
-    /// A person who registered with an unproved address and a hashed password. The profile has been read by
-    /// `Profile::read`.
-    pub(crate) fn registered(email: Email, phc: String, profile: Profile, now: Time) -> Self {
+    /// A person with an unproved address and perhaps a hashed password. The profile has been read by `Profile::read`.
+    pub(crate) fn made(email: Email, phc: Option<String>, profile: Profile, now: Time) -> Self {
         Self {
             state: State::Active,
             epoch: 1,
             key_epoch: 1,
             email: StoredEmail { address: email.address, norm: email.norm, verified_at: None },
-            password: Some(StoredPassword { phc, set_at: now.micros() }),
+            password: phc.map(|phc| StoredPassword { phc, set_at: now.micros() }),
             profile,
             created_at: now.micros(),
             updated_at: now.micros(),
@@ -107,6 +106,34 @@ impl User {
         Self { password, ..self.clone() }
     }
 
+    /// The person with another password. The raised epoch ends everything issued under the old one.
+    #[must_use]
+    pub(crate) fn with_password(&self, phc: String, now: Time) -> Self {
+        let at = now.micros();
+        Self { password: Some(StoredPassword { phc, set_at: at }), epoch: self.epoch + 1, updated_at: at, ..self.clone() }
+    }
+
+    /// The person with every session ended.
+    #[must_use]
+    pub(crate) fn cut(&self, now: Time) -> Self {
+        Self { epoch: self.epoch + 1, updated_at: now.micros(), ..self.clone() }
+    }
+
+    /// The person kept out: sessions and keys end with the raised epochs. A disabled person stays as they are.
+    #[must_use]
+    pub(crate) fn disabled(&self, now: Time) -> Self {
+        if self.state == State::Disabled {
+            return self.clone();
+        }
+        Self { state: State::Disabled, key_epoch: self.key_epoch + 1, ..self.cut(now) }
+    }
+
+    /// The person let in again.
+    #[must_use]
+    pub(crate) fn enabled(&self, now: Time) -> Self {
+        if self.state == State::Active { self.clone() } else { Self { state: State::Active, updated_at: now.micros(), ..self.clone() } }
+    }
+
     /// Whether this person may have sessions at all.
     pub(crate) fn may_sign_in(&self) -> bool {
         self.state == State::Active
@@ -114,6 +141,13 @@ impl User {
 }
 
 impl Profile {
+    /// What a repeated request must ask for again: this profile and the words that go with it.
+    pub(crate) fn digest<S: AsRef<str>>(&self, words: &[S]) -> [u8; 32] {
+        let own = [&self.display_name, &self.given_name, &self.family_name, &self.locale].map(String::as_str);
+        let parts: Vec<&str> = own.into_iter().chain(words.iter().map(AsRef::as_ref)).collect();
+        id::digest(&parts)
+    }
+
     /// The profile trimmed and in NFC. `path` is where it stands in the request, for the names of faulty fields.
     /// Errors: `PROFILE_INVALID`.
     pub(crate) fn read(&self, path: &str) -> Result<Self> {
@@ -171,7 +205,7 @@ mod tests {
     fn ann() -> User {
         let profile =
             Profile { display_name: "Ann".to_owned(), given_name: "Ann".to_owned(), locale: "en".to_owned(), ..Profile::default() };
-        User::registered(Email::parse("Ann@Example.com").unwrap(), "$argon2id$…".to_owned(), profile, NOW)
+        User::made(Email::parse("Ann@Example.com").unwrap(), "$argon2id$…".to_owned(), profile, NOW)
     }
 
     #[test]

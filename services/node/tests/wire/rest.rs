@@ -1,7 +1,7 @@
 //! Message to REST call and back by the `google.api.http` rule, written apart from the gateway's own code.
 
 use http::Method;
-use prost_reflect::{DynamicMessage, MethodDescriptor, ReflectMessage as _, SerializeOptions};
+use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor, ReflectMessage as _, SerializeOptions};
 use serde_json::{Map, Value, json};
 
 use crate::wires::{Answer, POOL, Raw, failure_of_json};
@@ -39,8 +39,8 @@ pub fn transcode(method: &MethodDescriptor, ask: &DynamicMessage) -> Parts {
     let mut template = rule.template.as_str();
     while let Some((before, after)) = template.split_once('{') {
         let (variable, after) = after.split_once('}').unwrap();
-        let field = ask.descriptor().get_field_by_name(variable.split('=').next().unwrap()).unwrap();
-        let Some(value) = rest.remove(field.json_name()) else { panic!("{variable} is empty and cannot stand in a path") };
+        let field = variable.split('=').next().unwrap();
+        let value = take(&ask.descriptor(), &mut rest, field).unwrap_or_else(|| panic!("{variable} is empty and cannot stand in a path"));
         path = path + before + value.as_str().unwrap();
         template = after;
     }
@@ -55,6 +55,17 @@ pub fn transcode(method: &MethodDescriptor, ask: &DynamicMessage) -> Parts {
     let query: Vec<String> = rest.iter().map(|(key, value)| format!("{key}={}", escaped(value))).collect();
     let path = if query.is_empty() { path } else { format!("{path}?{}", query.join("&")) };
     Parts { verb: rule.verb, path, body }
+}
+
+/// Takes a field out of a message's JSON, by a path such as `app.name`.
+fn take(message: &MessageDescriptor, json: &mut Map<String, Value>, path: &str) -> Option<Value> {
+    match path.split_once('.') {
+        None => json.remove(message.get_field_by_name(path)?.json_name()),
+        Some((field, below)) => {
+            let field = message.get_field_by_name(field)?;
+            take(field.kind().as_message()?, json.get_mut(field.json_name())?.as_object_mut()?, below)
+        }
+    }
 }
 
 /// The answer's message, whatever part of it the rule shows.

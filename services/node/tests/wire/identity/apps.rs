@@ -99,3 +99,78 @@ async fn lists_page_by_sealed_tokens_of_their_own_question() {
         assert_eq!((negative.code, negative.fields.as_slice()), (3, ["page_size".to_owned()].as_slice()), "{wire:?}");
     }
 }
+
+#[tokio::test]
+async fn an_app_is_renamed_by_mask_and_etag() {
+    let node = Node::start();
+    let ann = node.person("ann@example.com").await;
+    let shop = node.app(&ann, "shop").await;
+    for wire in Wire::ALL {
+        let staff = shop.clone().on(wire);
+        let etag = staff.call("AppsService/GetApp", json!({ "name": "apps/shop" })).await.unwrap()["app"]["etag"].clone();
+        let ask = |name: &str| json!({ "app": { "name": "apps/shop", "displayName": name, "description": "ignored", "etag": etag }, "updateMask": "displayName" });
+        let name = format!("Shop {wire:?}");
+        let renamed = staff.call("AppsService/UpdateApp", ask(&name)).await.unwrap();
+        assert_eq!((&renamed["app"]["displayName"], &renamed["app"]["description"]), (&json!(name), &Value::Null), "{wire:?}");
+        assert_eq!(staff.call("AppsService/UpdateApp", ask("Other")).await.unwrap_err().reason, "ETAG_STALE", "{wire:?}");
+        let fixed = json!({ "app": { "name": "apps/shop" }, "updateMask": "mode" });
+        assert_eq!(staff.call("AppsService/UpdateApp", fixed).await.unwrap_err().reason, "FIELDS_INVALID", "{wire:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_paused_app_is_closed_to_its_people_and_open_to_its_staff() {
+    let node = Node::start();
+    let ann = node.person("ann@example.com").await;
+    let shop = node.app(&ann, "shop").await;
+    let cara = node.person_of("shop", "cara@example.com").await;
+    for wire in Wire::ALL {
+        let staff = shop.clone().on(wire);
+        let paused = staff.call("AppsService/PauseApp", json!({ "name": "apps/shop", "reason": "Stocktaking" })).await.unwrap();
+        assert_eq!(
+            (&paused["app"]["state"], &paused["app"]["pauseReason"]),
+            (&json!("APP_STATE_PAUSED"), &json!("Stocktaking")),
+            "{wire:?}"
+        );
+        assert_eq!(cara.get_me().await.unwrap_err().reason, "APP_PAUSED", "{wire:?}");
+        assert_eq!(cara.refresh().await.err().unwrap().reason, "APP_PAUSED", "{wire:?}");
+        staff.call("AppsService/ResumeApp", json!({ "name": "apps/shop" })).await.unwrap();
+        assert!(cara.get_me().await.is_ok(), "sessions from before live on");
+    }
+    let operator = crate::identity::operators::operator(&node).await;
+    let refused = operator.call("AppsService/PauseApp", json!({ "name": "apps/platform", "reason": "No" })).await.unwrap_err();
+    assert_eq!((refused.code, refused.reason.as_str()), (9, "APP_RESERVED"));
+}
+
+#[tokio::test]
+async fn a_deleted_app_ends_at_once_and_can_be_taken_back_for_30_days() {
+    let node = Node::start();
+    let ann = node.person("ann@example.com").await;
+    let shop = node.app(&ann, "shop").await;
+    let cara = node.person_of("shop", "cara@example.com").await;
+    let missing = shop.call("AppsService/DeleteApp", json!({ "name": "apps/shop", "confirm": "sohp" })).await.unwrap_err();
+    assert_eq!((missing.code, missing.reason.as_str()), (3, "CONFIRMATION_MISSING"));
+    for wire in Wire::ALL {
+        let staff = ann.entering("shop").await.on(wire);
+        let deleted = staff.call("AppsService/DeleteApp", json!({ "name": "apps/shop", "confirm": "shop" })).await.unwrap();
+        assert_eq!(deleted["app"]["state"], json!("APP_STATE_DELETED"), "{wire:?}");
+        assert_eq!(staff.call("AppsService/GetApp", json!({ "name": "apps/shop" })).await.unwrap_err().reason, "TOKEN_REVOKED", "{wire:?}");
+        assert_eq!(cara.get_me().await.unwrap_err().reason, "APP_DELETED", "{wire:?}");
+        let again = ann.entering("shop").await.on(wire);
+        again.call("AppsService/UndeleteApp", json!({ "name": "apps/shop" })).await.unwrap();
+        assert_eq!(again.call("AppsService/UndeleteApp", json!({ "name": "apps/shop" })).await.unwrap_err().reason, "APP_NOT_DELETED");
+        assert_eq!(cara.get_me().await.unwrap_err().reason, "TOKEN_REVOKED", "what had ended stays ended");
+    }
+    assert_eq!(ann.call("AppsService/CreateApp", wish("shop", "Mine", "")).await.unwrap_err().reason, "APP_ID_TAKEN");
+}
+
+#[tokio::test]
+async fn what_destroys_needs_a_fresh_sign_in() {
+    let node = Node::start();
+    let ann = node.person("ann@example.com").await;
+    node.app(&ann, "shop").await;
+    node.advance_seconds(16 * 60);
+    let staff = ann.refresh().await.unwrap().entering("shop").await;
+    let refused = staff.call("AppsService/DeleteApp", json!({ "name": "apps/shop", "confirm": "shop" })).await.unwrap_err();
+    assert_eq!((refused.code, refused.reason.as_str()), (7, "STEP_UP_REQUIRED"));
+}

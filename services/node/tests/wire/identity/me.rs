@@ -106,3 +106,47 @@ async fn nobody_ends_somebody_elses_session() {
     }
     assert!(ann.get_me().await.is_ok());
 }
+
+#[tokio::test]
+async fn a_changed_password_ends_everything_but_the_session_it_answers() {
+    let node = Node::start();
+    for (n, wire) in Wire::ALL.into_iter().enumerate() {
+        let email = format!("ann{n}@example.com");
+        let ann = node.person(&email).await;
+        let elsewhere = sign_in(&node, &email, crate::node::PASSWORD).await.unwrap();
+        let change =
+            |current: &str| json!({ "name": "apps/platform/me", "currentPassword": current, "newPassword": "a quite new passphrase" });
+        let wrong = ann.on(wire).call("MeService/ChangePassword", change("not my password")).await.unwrap_err();
+        assert_eq!(wrong.reason, "CREDENTIALS_INVALID", "{wire:?}");
+        let answer = ann.on(wire).call("MeService/ChangePassword", change(crate::node::PASSWORD)).await.unwrap();
+        let renewed = Person::of(node.anyone(), &answer);
+        assert!(renewed.get_me().await.is_ok() && renewed.refresh().await.is_ok(), "{wire:?}");
+        for old in [&ann, &elsewhere] {
+            assert_eq!(old.get_me().await.unwrap_err().reason, "TOKEN_REVOKED", "{wire:?}");
+            assert_eq!(old.refresh().await.err().unwrap().reason, "TOKEN_REVOKED", "{wire:?}");
+        }
+        assert_eq!(sign_in(&node, &email, crate::node::PASSWORD).await.err().unwrap().reason, "CREDENTIALS_INVALID");
+        assert!(sign_in(&node, &email, "a quite new passphrase").await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn all_other_sessions_end_with_one_call() {
+    let node = Node::start();
+    for (n, wire) in Wire::ALL.into_iter().enumerate() {
+        let email = format!("ann{n}@example.com");
+        let ann = node.person(&email).await;
+        let elsewhere = sign_in(&node, &email, crate::node::PASSWORD).await.unwrap();
+        let answer = ann.on(wire).call("MeService/RevokeMyOtherSessions", json!({ "parent": "apps/platform/me" })).await.unwrap();
+        let renewed = Person::of(node.anyone(), &answer);
+        assert!(renewed.get_me().await.is_ok(), "{wire:?}");
+        for old in [&ann, &elsewhere] {
+            assert_eq!(old.get_me().await.unwrap_err().reason, "TOKEN_REVOKED", "{wire:?}");
+        }
+    }
+}
+
+async fn sign_in(node: &Node, email: &str, password: &str) -> Result<Person, crate::wires::Failure> {
+    let ask = json!({ "parent": "apps/platform", "identifier": { "email": email }, "check": { "password": password } });
+    Ok(Person::of(node.anyone(), &node.anyone().call("AuthService/SignIn", ask).await?))
+}

@@ -16,6 +16,12 @@ fn register(email: &str, invitation: &str) -> Value {
     json!({ "parent": "apps/platform", "email": email, "password": PASSWORD, "invitation": invitation })
 }
 
+/// An operator of this node.
+pub async fn operator(node: &Node) -> Person {
+    let answer = node.anyone().call("AuthService/Register", register("op@example.com", &invitation(node))).await.unwrap();
+    Person::of(node.anyone(), &answer)
+}
+
 #[tokio::test]
 async fn an_invitation_makes_one_operator_once() {
     let node = Node::start();

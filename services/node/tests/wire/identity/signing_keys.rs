@@ -32,3 +32,33 @@ async fn published_keys_verify_tokens_and_are_each_apps_own() {
         assert_eq!(absent.reason, "NOT_FOUND", "{wire:?}");
     }
 }
+
+#[tokio::test]
+async fn a_rotated_key_is_published_before_it_signs_and_old_tokens_live_on() {
+    let node = Node::start();
+    let ann = node.person("ann@example.com").await;
+    let shop = node.app(&ann, "shop").await;
+    let next = shop.call("SigningKeysService/RotateSigningKey", json!({ "parent": "apps/shop" })).await.unwrap();
+    let again = shop.call("SigningKeysService/RotateSigningKey", json!({ "parent": "apps/shop" })).await.unwrap();
+    assert_eq!(next, again, "a successor that waits is the successor");
+    let listed = shop.call("SigningKeysService/ListSigningKeys", json!({ "parent": "apps/shop" })).await.unwrap();
+    assert_eq!((&listed["signingKeys"][0]["kid"], &listed["signingKeys"][1]["signing"]), (&next["signingKey"]["kid"], &json!(true)));
+    node.advance_seconds(5 * 60);
+    let ann = ann.refresh().await.unwrap();
+    let signed = ann.entering("shop").await;
+    let header = signed.token().split('.').next().map(|part| BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
+    let header: Value = serde_json::from_slice(&header).unwrap();
+    assert_eq!(header["kid"], next["signingKey"]["kid"]);
+    for token in [&shop, &signed] {
+        assert!(token.call("AppsService/GetApp", json!({ "name": "apps/shop" })).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn the_issuer_says_where_its_keys_are() {
+    let node = Node::start();
+    for wire in Wire::ALL {
+        let told = node.anyone().on(wire).call("SigningKeysService/GetDiscovery", json!({ "appId": "platform" })).await.unwrap();
+        assert_eq!(told["jwks_uri"], json!(format!("{PUBLIC_URL}/api/core/identity/oidc/platform/jwks")), "{wire:?}");
+    }
+}

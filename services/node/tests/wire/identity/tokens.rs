@@ -47,3 +47,20 @@ async fn leaving_ends_what_was_entered() {
     node.anyone().call("AuthService/SignOut", out).await.unwrap();
     assert_eq!(shop.call("AppsService/GetApp", json!({ "name": "apps/shop" })).await.unwrap_err().reason, "SESSION_ENDED");
 }
+
+#[tokio::test]
+async fn introspection_tells_of_this_apps_tokens_alone() {
+    let node = Node::start();
+    let ann = node.person("ann@example.com").await;
+    let shop = node.app(&ann, "shop").await;
+    let cara = node.person_of("shop", "cara@example.com").await;
+    for wire in Wire::ALL {
+        let staff = shop.clone().on(wire);
+        let ask = |token: &str| json!({ "parent": "apps/shop", "token": token });
+        let told = staff.call("TokensService/IntrospectToken", ask(&cara.on(wire).token())).await.unwrap();
+        assert_eq!((&told["active"], &told["subject"]), (&json!(true), &json!(cara.name)), "{wire:?}");
+        for other in [ann.on(wire).token(), "nonsense".into()] {
+            assert_eq!(staff.call("TokensService/IntrospectToken", ask(&other)).await.unwrap(), json!({}), "{wire:?}");
+        }
+    }
+}
