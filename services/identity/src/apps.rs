@@ -22,7 +22,7 @@ impl AppsService for Apps {
     async fn create_app(&self, request: Request<pb::CreateAppRequest>) -> Result<Response<pb::CreateAppResponse>, Status> {
         let (cx, ask) = request.open()?;
         let app = ask.app.unwrap_or_default();
-        let mode = if app.mode() == pb::AppMode::Test { Mode::Test } else { Mode::Live };
+        let mode = mode(app.mode)?;
         let (app_id, request_id) = (ask.app_id, ask.request_id);
         let wish = Wish { app_id, request_id, display_name: app.display_name, description: app.description, mode };
         let (cx, made) = self.0.found(&cx, &wish).await?;
@@ -37,7 +37,7 @@ impl AppsService for Apps {
 
     async fn list_apps(&self, request: Request<pb::ListAppsRequest>) -> Result<Response<pb::ListAppsResponse>, Status> {
         let (cx, ask) = request.open()?;
-        let page = Page::of(ask.page_size, ask.page_token)?;
+        let page = page(ask.page_size, ask.page_token)?;
         let (apps, next_page_token) = self.held(&cx, &page).await?;
         Ok(Response::new(pb::ListAppsResponse { apps, next_page_token }))
     }
@@ -88,7 +88,7 @@ impl AppsService for Apps {
 
     async fn list_all_apps(&self, request: Request<pb::ListAllAppsRequest>) -> Result<Response<pb::ListAllAppsResponse>, Status> {
         let (cx, ask) = request.open()?;
-        let page = Page::of(ask.page_size, ask.page_token)?;
+        let page = page(ask.page_size, ask.page_token)?;
         let directory = cx.enter(Tenant::system())?;
         let found = self
             .0
@@ -155,6 +155,22 @@ fn show(cx: &Cx, app: &Seen<App>) -> pb::App {
         delete_time: app.body.deleted_at.and_then(timestamp),
         purge_time: app.body.purge_at().and_then(|until| timestamp(until.micros())),
     }
+}
+
+fn mode(wished: i32) -> Result<Mode> {
+    match pb::AppMode::try_from(wished) {
+        Ok(pb::AppMode::Test) => Ok(Mode::Test),
+        Ok(pb::AppMode::Live | pb::AppMode::Unspecified) => Ok(Mode::Live),
+        Err(_) => Err(Error::invalid("FIELDS_INVALID", "the app's mode is not known").field("app.mode", "is not known")),
+    }
+}
+
+/// Asked for one page, reads this many apps at most: a page of long descriptions stays below the largest answer.
+const MAX_APPS: usize = 200;
+
+fn page(size: i32, token: String) -> Result<Page> {
+    let page = Page::of(size, token)?;
+    Ok(Page { size: page.size.min(MAX_APPS), ..page })
 }
 
 /// The platform app carries the installation: it is neither paused nor deleted.

@@ -49,10 +49,24 @@ impl Core {
             claim => claim?,
         };
         let inside = cx.enter(tenant)?;
-        let seen = self.furnish(&inside, app).await?;
+        let mut seen = self.furnish(&inside, app).await?;
+        if claim.body.state == ClaimState::Claimed {
+            seen = self.as_wished(&inside, seen, wish).await?;
+        }
         self.first_owner(cx, &inside).await?;
         self.confirm(cx, claim).await?;
         Ok((inside, seen))
+    }
+
+    /// An app that an interrupted try made under another wish becomes what is wished for now.
+    async fn as_wished(&self, inside: &Cx, seen: Seen<App>, wish: &Wish) -> Result<Seen<App>> {
+        let now = self.clock.now();
+        let described = seen.body.described(&["display_name", "description"], &wish.display_name, &wish.description, now)?;
+        let next = App { mode: wish.mode, updated_at: seen.body.updated_at, ..described };
+        if next == seen.body {
+            return Ok(seen);
+        }
+        self.store.replace(inside, &seen, Change::of(next)).await
     }
 
     /// What every app has before anybody is in it: its document with a data key, and a signing key.
@@ -104,9 +118,17 @@ impl Core {
             inserted => return inserted,
         }
         let seen = self.store.get::<Claim>(&directory, tenant.as_str()).await?.ok_or_else(|| id_taken(tenant.as_str()))?;
-        let same = seen.body.by == cx.actor() && seen.body.digest == wish.digest();
-        let unfinished = seen.body.state == ClaimState::Claimed;
-        if same && (unfinished || wish.is_repeatable()) { Ok(seen) } else { Err(id_taken(tenant.as_str())) }
+        let (own, same) = (seen.body.by == cx.actor(), seen.body.digest == wish.digest());
+        match seen.body.state {
+            ClaimState::Claimed if own && same => Ok(seen),
+            // Interrupted, and now wished for otherwise.
+            ClaimState::Claimed if own => {
+                let other = Claim { digest: wish.digest(), ..seen.body.clone() };
+                self.store.replace(&directory, &seen, Change::of(other)).await
+            }
+            ClaimState::Confirmed if own && same && wish.is_repeatable() => Ok(seen),
+            _ => Err(id_taken(tenant.as_str())),
+        }
     }
 
     /// A refused id leaves the request id free for another try.

@@ -10,7 +10,6 @@ use crate::domain::app::App;
 use crate::domain::email::Email;
 use crate::domain::membership::{INVITATION_SECONDS, Invited, Membership, State};
 use crate::domain::team::Team;
-use crate::domain::user::User;
 use crate::records::STAFF;
 use crate::state::{Core, user_name};
 
@@ -32,6 +31,11 @@ impl Invitation {
         let (membership, secret) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('.')).ok_or_else(dead)?;
         let secret = BASE64_URL_SAFE_NO_PAD.decode(secret).map_err(|_| dead())?;
         Ok(Some(Self { membership: membership.to_owned(), secret }))
+    }
+
+    /// The membership that it offers.
+    pub(crate) fn membership(&self) -> &str {
+        &self.membership
     }
 }
 
@@ -65,25 +69,45 @@ impl Core {
         seen.body.accepted("", "", &email.norm, self.clock.now()).map(drop)
     }
 
-    /// Makes the person a member, once: one write at the version read. A repeat by the same person changes nothing.
-    pub(crate) async fn accept(&self, cx: &Cx, app: &Seen<App>, invitation: &Invitation, user: &Seen<User>) -> Result<()> {
-        let subject = user_name(cx.tenant(), &user.id);
+    /// Spends it on the account of this id and address: one write at the version read. A repeat for the same account
+    /// changes nothing. Errors: `INVITATION_DEAD`, `INVITATION_EMAIL_MISMATCH`.
+    pub(crate) async fn redeem(
+        &self,
+        cx: &Cx,
+        app: &Seen<App>,
+        invitation: &Invitation,
+        account: (&str, &Email),
+    ) -> Result<Seen<Membership>> {
+        let subject = user_name(cx.tenant(), account.0);
         let mut seat = 1;
         loop {
             let seen = self.check_invitation(cx, app, invitation).await?;
             if seen.body.state == State::Active && seen.body.subject.as_ref() == Some(&subject) {
-                break;
+                return Ok(seen);
             }
-            let accepted = seen.body.accepted(&subject, cx.tenant().as_str(), &user.body.email.norm, self.clock.now())?;
+            let accepted = seen.body.accepted(&subject, cx.tenant().as_str(), &account.1.norm, self.clock.now())?;
             match self.store.replace(cx, &seen, Change::of(Membership { seat, ..accepted })).await {
                 Err(error) if taken(&error) == Some("team_seat") => seat += 1,
                 Err(error) if error.kind() == Kind::Stale => {}
-                Err(error) => return Err(error),
-                Ok(_) => break,
+                written => return written,
             }
         }
-        self.appoint(cx, &subject).await?;
-        self.hold(cx, &user.id, cx.tenant()).await
+    }
+
+    /// Opens an invitation again that was spent on an account which did not come to be.
+    pub(crate) async fn give_back(&self, cx: &Cx, spent: &Seen<Membership>) -> Result<()> {
+        let offer = Membership { state: State::Invited, subject: None, home: None, seat: 0, ..spent.body.clone() };
+        match self.store.replace(cx, spent, Change::of(offer)).await {
+            // The same account's own repeat came first.
+            Err(error) if error.kind() == Kind::Stale => Ok(()),
+            replaced => replaced.map(drop),
+        }
+    }
+
+    /// What follows for somebody whose membership counts: they are an owner, and the app is listed among theirs.
+    pub(crate) async fn join_staff(&self, cx: &Cx, user: &str) -> Result<()> {
+        self.appoint(cx, &user_name(cx.tenant(), user)).await?;
+        self.hold(cx, user, cx.tenant()).await
     }
 
     /// Lists a person, whose membership carries the flag, among the owners of the staff team.

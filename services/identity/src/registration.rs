@@ -26,7 +26,8 @@ pub(crate) struct Registration {
 impl Registration {
     /// What a repeat must ask for again. The password is compared by its hash, not here.
     fn once(&self) -> Result<Option<Once>> {
-        Once::of(&self.request_id, self.profile.digest(&[&self.email.address]))
+        let invitation = self.invitation.as_ref().map_or("", Invitation::membership);
+        Once::of(&self.request_id, self.profile.digest(&[&self.email.address, invitation]))
     }
 }
 
@@ -41,24 +42,42 @@ impl Core {
             "" => id::fresh("usr", self.clock.now()),
             request => id::derived("usr", &[cx.tenant().as_str(), &cx.actor(), "Register", request]),
         };
-        let user = match self.store.get::<User>(cx, &id).await? {
-            Some(user) => self.registered_before(cx, user, &wish).await?,
-            None => self.new_account(cx, app, &id, &wish).await?,
+        let before = self.store.get::<User>(cx, &id).await?;
+        let user = match (before, &wish.invitation) {
+            (Some(user), _) => self.registered_before(cx, user, &wish).await?,
+            (None, Some(invitation)) => self.invited_account(cx, app, &id, (&wish, invitation)).await?,
+            (None, None) => self.new_account(cx, &id, &wish).await?,
         };
-        if let Some(invitation) = &wish.invitation {
-            self.accept(cx, app, invitation, &user).await?;
+        if wish.invitation.is_some() {
+            self.join_staff(cx, &id).await?;
         }
         self.open_session(cx, app, &user, Door { device: &wish.device, request_id: &wish.request_id }).await
     }
 
-    async fn new_account(&self, cx: &Cx, app: &Seen<App>, id: &str, wish: &Registration) -> Result<Seen<User>> {
-        if let Some(invitation) = &wish.invitation {
-            self.check_open(cx, app, invitation, &wish.email).await?;
+    /// The invitation is spent before the account is made: of many who hand it in, one gets in. When no account comes of
+    /// it, it is given back.
+    async fn invited_account(&self, cx: &Cx, app: &Seen<App>, id: &str, ask: (&Registration, &Invitation)) -> Result<Seen<User>> {
+        let (wish, invitation) = ask;
+        self.check_open(cx, app, invitation, &wish.email).await?;
+        self.check_free(cx, id, &wish.email).await?;
+        let spent = self.redeem(cx, app, invitation, (id, &wish.email)).await?;
+        match self.new_account(cx, id, wish).await {
+            Err(error) => {
+                self.give_back(cx, &spent).await?;
+                Err(error)
+            }
+            made => made,
         }
-        // Before the costly hash; the index decides again below.
-        if self.user_by_email(cx, &wish.email).await?.is_some_and(|user| user.id != id) {
-            return Err(email_taken("email"));
-        }
+    }
+
+    /// Before the costly hash; the index decides again at the insert. Errors: `EMAIL_TAKEN`.
+    async fn check_free(&self, cx: &Cx, id: &str, email: &Email) -> Result<()> {
+        let owner = self.user_by_email(cx, email).await?;
+        if owner.is_some_and(|user| user.id != id) { Err(email_taken("email")) } else { Ok(()) }
+    }
+
+    async fn new_account(&self, cx: &Cx, id: &str, wish: &Registration) -> Result<Seen<User>> {
+        self.check_free(cx, id, &wish.email).await?;
         let phc = self.pool.hash(cx.tenant(), wish.password.clone()).await?;
         let user = User::made(wish.email.clone(), Some(phc), wish.profile.clone(), self.clock.now());
         let change = Change::of(user).once(wish.once()?).event(events::user_created(cx, id));
@@ -73,12 +92,15 @@ impl Core {
 
     /// The account that the repeated request made, if it is the same request with the same password.
     async fn registered_before(&self, cx: &Cx, user: Seen<User>, wish: &Registration) -> Result<Seen<User>> {
-        if wish.once()?.is_some_and(|once| user.remembers(&once) == Remembered::Other) {
+        let other = wish.once()?.is_some_and(|once| user.remembers(&once) == Remembered::Other);
+        if other || user.body.email.norm != wish.email.norm || !user.body.may_sign_in() {
             return Err(request_id_reused());
         }
-        let phc = user.body.password.as_ref().map(|stored| stored.phc.clone());
-        let verdict = self.pool.verify(cx.tenant(), wish.password.clone(), phc).await?;
-        if verdict.ok && user.body.may_sign_in() { Ok(user) } else { Err(request_id_reused()) }
+        // Like any other guess at this password.
+        match self.prove(cx, &user, Some(wish.password.clone())).await {
+            Err(wrong) if wrong.reason() == "CREDENTIALS_INVALID" => Err(request_id_reused()),
+            proven => proven.map(|()| user),
+        }
     }
 }
 

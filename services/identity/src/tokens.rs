@@ -9,10 +9,14 @@ use rpc::Open;
 use storage::Seen;
 use tonic::{Request, Response, Status};
 
+use crate::domain::app::State;
 use crate::domain::session::Session;
 use crate::introspection::{Introspection, Proven};
 use crate::issue::Grant;
 use crate::state::{Core, app_of, session_name, timestamp, user_name};
+
+/// What staff may still do in a deleted app.
+const KEPT_PERMISSIONS: [&str; 2] = ["identity.apps.delete", "identity.apps.read"];
 
 /// The resource.
 pub(crate) struct Tokens(pub(crate) Arc<Core>);
@@ -24,8 +28,12 @@ impl TokensService for Tokens {
         let target = app_of(&ask.target)?;
         let inside = cx.enter(target)?;
         let absent = || Error::not_found(&ask.target);
-        let standing = self.0.standing(&inside, cx.caller()?).await?.ok_or_else(absent)?;
+        let mut standing = self.0.standing(&inside, cx.caller()?).await?.ok_or_else(absent)?;
         let app = self.0.app(&inside).await?;
+        if app.body.state == State::Deleted {
+            // What is left to do in a deleted app: look at it and take the deletion back.
+            standing.permissions.retain(|held| KEPT_PERMISSIONS.contains(&held.as_str()));
+        }
         let session = self.session(&cx).await?;
         let grant = Grant { session: &session, permissions: standing.permissions.clone() };
         let access = self.0.access_token(&inside, &app, grant).await?;

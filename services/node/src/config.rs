@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 /// Names of environment variables begin with this; `__` separates the levels: `MOZAIKS_LISTEN__GATEWAY`.
-const PREFIX: &str = "MOZAIKS_";
+pub(crate) const PREFIX: &str = "MOZAIKS_";
 
 /// Everything that can be set. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -144,6 +144,7 @@ pub(crate) fn load(sources: Sources<'_>) -> Result<Loaded> {
         set(&mut table, path, &value)?;
         origins.insert(path.to_owned(), "command line".into());
     }
+    check_known(&table, &origins)?;
     let config: Config = Value::Table(table).try_into().map_err(|cause| invalid(format!("{cause}")))?;
     config.check()?;
     Ok(Loaded { config, origins })
@@ -169,11 +170,24 @@ impl Config {
         if self.production && !self.test_clock_file.as_os_str().is_empty() {
             faults.push("test_clock_file: refused in production".into());
         }
+        faults.extend(self.gateway_config(&self.public_url).check().err().into_iter().flatten());
         let url = &self.public_url;
         if !url.is_empty() && (!(url.starts_with("http://") || url.starts_with("https://")) || url.ends_with('/')) {
             faults.push("public_url: must be http:// or https:// without a slash at its end".into());
         }
         if faults.is_empty() { Ok(()) } else { Err(invalid(faults.join("; "))) }
+    }
+
+    /// The gateway's settings, once it is known where browsers reach it.
+    pub(crate) fn gateway_config(&self, public_url: &str) -> gateway::Config {
+        let own = Some(public_url.to_owned()).filter(|url| !url.is_empty());
+        gateway::Config {
+            public_origins: own.into_iter().chain(self.gateway.origins.iter().cloned()).collect(),
+            trusted_proxies: self.gateway.trusted_proxies.clone(),
+            secure_cookies: public_url.starts_with("https://"),
+            bootstrap: serde_json::json!({ "app": "platform", "version": env!("CARGO_PKG_VERSION") }),
+            ..gateway::Config::default()
+        }
     }
 
     /// Where the master key stands.
@@ -224,14 +238,34 @@ fn note(table: &Table, prefix: &str, origin: &str, origins: &mut BTreeMap<String
     }
 }
 
-/// Sets a dotted path; the value is read as TOML where it is some (`true`, `5`, `["a"]`), else as a string.
+/// Every key that was set must be one that there is. Errors: `CONFIG_INVALID` naming the others and who set them.
+fn check_known(table: &Table, origins: &BTreeMap<String, String>) -> Result<()> {
+    let mut set = BTreeMap::new();
+    note(table, "", "", &mut set);
+    let unknown = set.keys().filter(|path| default_of(path).is_none());
+    let faults: Vec<String> =
+        unknown.map(|path| format!("unknown key {path}, set by {}", origins.get(path).map_or("?", String::as_str))).collect();
+    if faults.is_empty() { Ok(()) } else { Err(invalid(faults.join("; "))) }
+}
+
+/// What a key is when nobody sets it.
+fn default_of(path: &str) -> Option<Value> {
+    let mut at = Value::Table(Table::try_from(Config::default()).ok()?);
+    for key in path.split('.') {
+        at = at.as_table_mut()?.remove(key)?;
+    }
+    Some(at)
+}
+
+/// Sets a dotted path. A value is read as TOML (`true`, `5`, `["a"]`) unless the key holds text.
 fn set(table: &mut Table, path: &str, value: &str) -> Result<()> {
     let mut at = table;
     let mut keys = path.split('.').peekable();
     while let Some(key) = keys.next() {
         if keys.peek().is_none() {
-            let typed = format!("v = {value}").parse::<Table>().ok().and_then(|mut parsed| parsed.remove("v"));
-            at.insert(key.to_owned(), typed.filter(|typed| !typed.is_datetime()).unwrap_or_else(|| Value::String(value.to_owned())));
+            let is_text = default_of(path).is_some_and(|default| default.is_str());
+            let typed = format!("v = {value}").parse::<Table>().ok().and_then(|mut parsed| parsed.remove("v")).filter(|_| !is_text);
+            at.insert(key.to_owned(), typed.unwrap_or_else(|| Value::String(value.to_owned())));
             return Ok(());
         }
         let next = at.entry(key).or_insert_with(|| Value::Table(Table::new()));
@@ -267,6 +301,10 @@ mod tests {
 
     #[test]
     fn unknown_keys_and_unsafe_values_are_errors() {
+        let text = from_env(&[("MOZAIKS_DATA_DIR", "2024"), ("MOZAIKS_DRAIN_SECONDS", "5")]).unwrap().config;
+        assert_eq!((text.data_dir.as_path(), text.drain_seconds), (Path::new("2024"), 5));
+        assert!(from_env(&[("MOZAIKS_LISTNE__GATEWAY", "x")]).unwrap_err().message().contains("set by MOZAIKS_LISTNE__GATEWAY"));
+        assert!(from_env(&[("MOZAIKS_GATEWAY__TRUSTED_PROXIES", "[\"x\"]")]).unwrap_err().message().contains("trusted_proxies"));
         for (name, value) in [
             ("MOZAIKS_LISTNE__GATEWAY", "x"),
             ("MOZAIKS_LISTEN__GATEWAY", "0.0.0.0:80"),

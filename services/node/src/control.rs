@@ -2,6 +2,7 @@
 //! Whoever may open the folder may ask; there is no other credential.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -86,8 +87,12 @@ async fn converse(stream: UnixStream, operators: identity::Operators, public_url
 
 /// Asks the node that runs on this data folder; none when no node does.
 pub(crate) async fn ask(data_dir: &Path, line: &str) -> Result<Option<Answer>> {
-    let Ok(stream) = UnixStream::connect(socket(data_dir)).await else { return Ok(None) };
     let failed = |cause| Error::unavailable("CONTROL_SOCKET", "the running node does not answer").because(cause);
+    let stream = match UnixStream::connect(socket(data_dir)).await {
+        Ok(stream) => stream,
+        Err(cause) if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => return Ok(None),
+        Err(cause) => return Err(failed(cause)),
+    };
     let exchange = async {
         let (read, mut write) = stream.into_split();
         write.write_all(format!("{line}\n").as_bytes()).await?;

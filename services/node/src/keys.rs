@@ -13,18 +13,22 @@ use sha2::Sha256;
 pub(crate) struct Master([u8; 32]);
 
 impl Master {
-    /// Reads the key file, or makes one of mode 0600 when there is none and `production` is false.
+    /// Reads the key file. When there is none, makes one of mode 0600 if `may_make`: beside documents that another key has
+    /// sealed a new one would be of no use.
     /// Errors: `MASTER_KEY_MISSING`, `MASTER_KEY_EXPOSED` when others may read it, `MASTER_KEY_INVALID`.
-    pub(crate) fn open(path: &Path, production: bool) -> Result<Self> {
+    pub(crate) fn open(path: &Path, may_make: bool) -> Result<Self> {
         match fs::metadata(path) {
             Ok(found) if found.permissions().mode() & 0o077 != 0 => {
                 let message = format!("{} may be read by others; run chmod 600 on it", path.display());
                 Err(Error::refused("MASTER_KEY_EXPOSED", message))
             }
             Ok(_) => Self::read(path),
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound && !production => Self::make(path),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound && may_make => Self::make(path),
             Err(cause) => {
-                let message = format!("no master key at {}; make one with: openssl rand -hex 32", path.display());
+                let message = format!(
+                    "no master key at {}; bring back the one that this store was sealed with, or make one for a new store with: openssl rand -hex 32",
+                    path.display()
+                );
                 Err(Error::refused("MASTER_KEY_MISSING", message).because(cause))
             }
         }
@@ -32,7 +36,8 @@ impl Master {
 
     fn read(path: &Path) -> Result<Self> {
         let invalid = || Error::refused("MASTER_KEY_INVALID", format!("{} does not hold 64 hexadecimal digits", path.display()));
-        let text = fs::read_to_string(path).map_err(|cause| invalid().because(cause))?;
+        let unreadable = |cause| Error::refused("MASTER_KEY_INVALID", format!("{} cannot be read", path.display())).because(cause);
+        let text = fs::read_to_string(path).map_err(unreadable)?;
         let digits = text.trim().as_bytes();
         if digits.len() != 64 {
             return Err(invalid());
@@ -50,8 +55,13 @@ impl Master {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|cause| Error::internal("RANDOM", "the system gives no random bytes").because(cause))?;
         let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+        // Whole or not at all, and still there after a power cut: what it seals will be.
+        let draft = path.with_extension("new");
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(failed)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        fs::rename(&draft, path).map_err(failed)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         Ok(Self(key))
     }
 
@@ -73,9 +83,9 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("mozaiks-keys-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("master.key");
-        assert_eq!(Master::open(&path, true).err().unwrap().reason(), "MASTER_KEY_MISSING");
-        let made = Master::open(&path, false).ok().unwrap();
-        let read = Master::open(&path, true).ok().unwrap();
+        assert_eq!(Master::open(&path, false).err().unwrap().reason(), "MASTER_KEY_MISSING");
+        let made = Master::open(&path, true).ok().unwrap();
+        let read = Master::open(&path, false).ok().unwrap();
         assert_eq!(made.derive("pages").unwrap(), read.derive("pages").unwrap());
         assert_ne!(read.derive("pages").unwrap(), read.derive("seal").unwrap());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::{Clock, Error, Result};
-use rpc::{Caps, Http, Hub, Listener, Schema};
+use rpc::{Caps, Http, Hub, Listener, Meters, Number, Schema};
 use storage::{Durability, Sqlite, Store};
 use tokio::sync::watch;
 use tower::ServiceExt as _;
@@ -40,6 +40,7 @@ pub(crate) struct Ground {
 /// Opens keys and database. Errors: `DATA_DIR`, those of the master key, `STORE_LOCKED` while another process has it.
 pub(crate) fn ground(config: &Config) -> Result<Ground> {
     make_folder(&config.data_dir)?;
+    let is_new = !has_store(&config.data_dir);
     let clock = crate::clock::clock(&config.test_clock_file);
     let durability = match config.store.durability {
         config::Durability::Full => Durability::Full,
@@ -47,7 +48,7 @@ pub(crate) fn ground(config: &Config) -> Result<Ground> {
     };
     // The lock comes first: of two nodes that start at once only one may make the key.
     let engine = Sqlite::open(&config.data_dir, durability)?;
-    let master = Master::open(&config.master_key_path(), config.production)?;
+    let master = Master::open(&config.master_key_path(), is_new && !config.production)?;
     let store = Store::open(Arc::new(engine), master.derive("page tokens")?, clock.clone());
     Ok(Ground { store, master, clock })
 }
@@ -56,7 +57,7 @@ pub(crate) fn ground(config: &Config) -> Result<Ground> {
 pub(crate) async fn run<F: Future<Output = Result<()>>>(config: Config, when_up: impl FnOnce(Up) -> F) -> Result<()> {
     let mut signals = Signals::listen()?;
     let ground = ground(&config)?;
-    let public = Listener::bind(&config.listen.gateway, Caps::default()).await?;
+    let public = Listener::bind(&config.listen.gateway, Caps { insecure: config.insecure, ..Caps::default() }).await?;
     let admin = Listener::bind(&config.listen.admin, Caps::default()).await?;
     let (gateway_url, admin_url) = (format!("http://{}", public.address()), format!("http://{}", admin.address()));
     let public_url = if config.public_url.is_empty() { gateway_url.clone() } else { config.public_url.clone() };
@@ -75,18 +76,19 @@ pub(crate) async fn run<F: Future<Output = Result<()>>>(config: Config, when_up:
     let operators = catalog::start(shared, &hub).await?;
     let (ready, readiness) = watch::channel(false);
     let door = gateway::start(gateway::Start {
-        config: gateway_config(&config, &public_url),
+        config: config.gateway_config(&public_url),
         schema: schema.clone(),
         hub: hub.clone(),
         ready: readiness.clone(),
     })?;
-    let inner_door = rpc::admin(&schema, readiness, marked(door.clone()))?;
+    let inner_door = rpc::admin(&schema, readiness, meters(&public, &admin, ground.store.clone()), marked(door.clone()))?;
     let control = control::serve(&config.data_dir, operators.clone(), public_url.clone())?;
 
     let (stop, stopped) = watch::channel(false);
     let doors = [serve(public, door, stopped.clone()), serve(admin, inner_door, stopped)];
     announce(&gateway_url, &admin_url)?;
     ready.send_replace(true);
+    let watch = tokio::spawn(watch_store(ground.store, ready.clone()));
     tracing::info!(gateway = gateway_url, admin = admin_url, "ready");
     let up = Up { admin: admin_url, public_url, operators, hub };
     tokio::select! {
@@ -95,6 +97,7 @@ pub(crate) async fn run<F: Future<Output = Result<()>>>(config: Config, when_up:
     }
 
     tracing::info!(seconds = config.drain_seconds, "draining");
+    watch.abort();
     ready.send_replace(false);
     tokio::select! {
         () = tokio::time::sleep(Duration::from_secs(config.drain_seconds)) => {}
@@ -125,14 +128,23 @@ fn serve(listener: Listener, service: Http, mut stopped: watch::Receiver<bool>) 
     }))
 }
 
-fn gateway_config(config: &Config, public_url: &str) -> gateway::Config {
-    gateway::Config {
-        public_origins: std::iter::once(public_url.to_owned()).chain(config.gateway.origins.iter().cloned()).collect(),
-        trusted_proxies: config.gateway.trusted_proxies.clone(),
-        secure_cookies: public_url.starts_with("https://"),
-        bootstrap: serde_json::json!({ "app": "platform", "version": env!("CARGO_PKG_VERSION") }),
-        ..gateway::Config::default()
-    }
+/// What the admin listener tells beside the calls.
+fn meters(public: &Listener, admin: &Listener, store: Store) -> Meters {
+    let others = move || {
+        let metrics = store.engine().metrics();
+        let number = |name, help, value: u64| Number { name, help, value: value as f64 };
+        vec![
+            number("storage_changes_total", "Changes asked for, refused ones included.", metrics.changes),
+            number("storage_commits_total", "Commits that held them.", metrics.commits),
+            number("storage_reads_total", "Reads.", metrics.reads),
+            number("storage_queue", "Changes that wait for the writer.", metrics.queued),
+            number("storage_reads_queue", "Reads that wait for a reader.", metrics.reads_queued),
+            number("storage_stops_total", "Times that changes were no longer acknowledged.", metrics.stops),
+            number("storage_full_total", "Batches refused because the disk was full.", metrics.full),
+            number("storage_wal_bytes", "Size of the write-ahead log.", metrics.wal_bytes),
+        ]
+    };
+    Meters { listeners: vec![("public", public.traffic()), ("admin", admin.traffic())], others: Arc::new(others) }
 }
 
 /// The same door for whoever reaches the admin listener: operators' methods are served there too.
@@ -150,8 +162,35 @@ fn announce(gateway: &str, admin: &str) -> Result<()> {
     writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|cause| Error::internal("STDOUT", "stdout is closed").because(cause))
 }
 
+/// A node whose store takes no changes is alive and not ready.
+async fn watch_store(store: Store, ready: watch::Sender<bool>) {
+    let mut beat = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        beat.tick().await;
+        let well = store.engine().ready();
+        let changed = ready.send_if_modified(|ready| std::mem::replace(ready, well.is_ok()) != well.is_ok());
+        match well {
+            Err(error) if changed => tracing::error!(?error, "not ready"),
+            Ok(()) if changed => tracing::warn!("ready again"),
+            _ => {}
+        }
+    }
+}
+
+/// Whether an installation stands in this folder.
+pub(crate) fn has_store(folder: &Path) -> bool {
+    folder.join("store.db").exists()
+}
+
+/// Longest path of a data folder: a socket's address in it has room for 108 bytes.
+const MAX_FOLDER_BYTES: usize = 90;
+
 fn make_folder(folder: &Path) -> Result<()> {
     let failed = |cause| Error::refused("DATA_DIR", format!("{} cannot be used as data folder", folder.display())).because(cause);
+    if folder.as_os_str().len() > MAX_FOLDER_BYTES {
+        let message = format!("{} is longer than {MAX_FOLDER_BYTES} bytes; choose a shorter data_dir", folder.display());
+        return Err(Error::refused("DATA_DIR", message));
+    }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     let mode = fs::metadata(folder).map_err(failed)?.permissions().mode();
     if mode & 0o022 != 0 {

@@ -3,14 +3,16 @@
 mod config;
 mod dev;
 mod health;
+mod openapi;
 mod operator;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use kernel::{Error, Result};
 
-use crate::config::{Loaded, Sources, load};
+use crate::config::{Loaded, PREFIX, Sources, load};
 use crate::run;
 
 /// The open-source core for multi-tenant products: identity, gateway and shell in one binary.
@@ -49,6 +51,8 @@ enum Command {
     /// Shows or checks the configuration.
     #[command(subcommand)]
     Config(config::Action),
+    /// Prints the description of the REST side (OpenAPI 3.1).
+    Openapi,
     /// What only whoever holds the machine may do.
     #[command(subcommand)]
     Operator(operator::Action),
@@ -80,14 +84,28 @@ pub(crate) fn run() -> Result<()> {
                 rpc::log(&loaded.config.log)?;
                 dev::run(loaded.config).await
             }
-            Command::Config(action) => config::run(&action, &loaded),
+            Command::Config(action) => {
+                rpc::log(&loaded.config.log)?;
+                config::run(&action, &loaded)
+            }
             Command::Operator(action) => operator::run(&action, loaded.config).await,
+            Command::Openapi => openapi::run(),
             Command::Health { ready } => health::run(&loaded.config, ready).await,
         }
     })
 }
 
-#[allow(clippy::disallowed_methods)] // the only reader of the environment
+/// Our own variables. Others may hold anything. Errors: `CONFIG_INVALID` when one of ours is no UTF-8.
+fn environment() -> Result<Vec<(String, String)>> {
+    let ours = std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()));
+    let read = |(name, value): (OsString, OsString)| match (name.into_string(), value.into_string()) {
+        (Ok(name), Ok(value)) => Ok((name, value)),
+        (Ok(name), Err(_)) | (Err(_), Ok(name)) => Err(Error::invalid("CONFIG_INVALID", format!("{name} is not UTF-8"))),
+        (Err(name), Err(_)) => Err(Error::invalid("CONFIG_INVALID", format!("{name:?} is not UTF-8"))),
+    };
+    ours.map(read).collect()
+}
+
 fn settings(settings: &Settings, dev: bool) -> Result<Loaded> {
     let mut flags = Vec::new();
     for (key, value) in [("listen.gateway", &settings.listen), ("listen.admin", &settings.admin_listen)] {
@@ -97,5 +115,5 @@ fn settings(settings: &Settings, dev: bool) -> Result<Loaded> {
         flags.push(("data_dir", folder.display().to_string()));
     }
     let command = if dev { DEV } else { &[] };
-    load(Sources { command, file: settings.config.as_deref(), environment: std::env::vars().collect(), flags })
+    load(Sources { command, file: settings.config.as_deref(), environment: environment()?, flags })
 }

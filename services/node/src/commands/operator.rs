@@ -31,6 +31,10 @@ pub(super) async fn run(action: &Action, config: Config) -> Result<()> {
 }
 
 async fn alone(config: &Config) -> Result<String> {
+    if !run::has_store(&config.data_dir) {
+        let message = format!("no installation stands in {}; name its folder with --data-dir", config.data_dir.display());
+        return Err(Error::refused("DATA_DIR", message));
+    }
     let ground = run::ground(config)?;
     let public_url = if config.public_url.is_empty() { format!("http://{}", config.listen.gateway) } else { config.public_url.clone() };
     let schema = Schema::read(api::DESCRIPTORS).map_err(|faults| Error::internal("CONTRACT_REFUSED", faults.join("; ")))?;

@@ -22,14 +22,19 @@ static STARTED: AtomicUsize = AtomicUsize::new(0);
 impl Node {
     /// A node with an empty store.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with some variables of its environment set.
+    pub fn start_with(environment: &[(&str, &str)]) -> Self {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("mozaiks-wire-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        Self::on(folder)
+        Self::on(folder, environment)
     }
 
-    fn on(folder: PathBuf) -> Self {
-        let mut child = command(&folder).stdout(Stdio::piped()).stderr(log(&folder)).spawn().unwrap();
+    fn on(folder: PathBuf, environment: &[(&str, &str)]) -> Self {
+        let mut child = command(&folder).envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(log(&folder)).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let addresses: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no addresses: {}", read_log(&folder)));
@@ -42,11 +47,22 @@ impl Node {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         let folder = std::mem::take(&mut self.folder);
-        Self::on(folder)
+        Self::on(folder, &[])
+    }
+
+    /// Ends the process by SIGTERM, and leaves its folder.
+    pub fn terminated_keeping(mut self) -> (std::process::ExitStatus, String) {
+        let ended = self.end();
+        self.folder = PathBuf::new();
+        ended
     }
 
     /// Ends the process by SIGTERM; answers how it ended and all that it logged.
     pub fn terminated(mut self) -> (std::process::ExitStatus, String) {
+        self.end()
+    }
+
+    fn end(&mut self) -> (std::process::ExitStatus, String) {
         let kill = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(kill.success());
         let status = self.child.wait().unwrap();

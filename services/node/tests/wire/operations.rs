@@ -66,6 +66,27 @@ async fn without_a_master_key_production_does_not_start() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+#[test]
+fn a_lost_master_key_is_not_replaced_beside_its_store() {
+    let node = Node::start();
+    let folder = node.folder.clone();
+    let (_, _) = node.terminated_keeping();
+    std::fs::remove_file(folder.join("master.key")).unwrap();
+    let started =
+        mozaiks(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir", folder.to_str().unwrap()], &[]);
+    assert!(!started.status.success() && text(&started.stderr).contains("MASTER_KEY_MISSING"), "{started:?}");
+    assert!(!folder.join("master.key").exists());
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_foreign_variable_may_hold_anything() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let broken = std::ffi::OsStr::from_bytes(b"\xff");
+    let checked = Command::new(env!("CARGO_BIN_EXE_mozaiks")).args(["config", "check"]).env("FOREIGN", broken).output().unwrap();
+    assert!(checked.status.success(), "{checked:?}");
+}
+
 #[tokio::test]
 async fn the_public_door_answers_pages_and_probes_without_details() {
     let node = Node::start();

@@ -157,6 +157,8 @@ async fn a_deleted_app_ends_at_once_and_can_be_taken_back_for_30_days() {
         assert_eq!(staff.call("AppsService/GetApp", json!({ "name": "apps/shop" })).await.unwrap_err().reason, "TOKEN_REVOKED", "{wire:?}");
         assert_eq!(cara.get_me().await.unwrap_err().reason, "APP_DELETED", "{wire:?}");
         let again = ann.entering("shop").await.on(wire);
+        let made = again.call("UsersService/CreateUser", json!({ "parent": "apps/shop", "user": { "email": "new@example.com" } })).await;
+        assert_eq!(made.unwrap_err().reason, "PERMISSION_MISSING", "a deleted app is only looked at and taken back");
         again.call("AppsService/UndeleteApp", json!({ "name": "apps/shop" })).await.unwrap();
         assert_eq!(again.call("AppsService/UndeleteApp", json!({ "name": "apps/shop" })).await.unwrap_err().reason, "APP_NOT_DELETED");
         assert_eq!(cara.get_me().await.unwrap_err().reason, "TOKEN_REVOKED", "what had ended stays ended");
@@ -173,4 +175,15 @@ async fn what_destroys_needs_a_fresh_sign_in() {
     let staff = ann.refresh().await.unwrap().entering("shop").await;
     let refused = staff.call("AppsService/DeleteApp", json!({ "name": "apps/shop", "confirm": "shop" })).await.unwrap_err();
     assert_eq!((refused.code, refused.reason.as_str()), (7, "STEP_UP_REQUIRED"));
+}
+
+#[tokio::test]
+async fn an_unknown_mode_is_not_guessed() {
+    let node = Node::start();
+    let ann = node.person("ann@example.com").await;
+    for wire in Wire::ALL {
+        let ask = json!({ "app": { "displayName": "Shop", "mode": 99 } });
+        let refused = ann.on(wire).call("AppsService/CreateApp", ask).await.unwrap_err();
+        assert_eq!((refused.code, refused.fields.as_slice()), (3, ["app.mode".to_owned()].as_slice()), "{wire:?}");
+    }
 }

@@ -199,3 +199,29 @@ async fn the_same_person_in_two_apps_is_two_people() {
     assert_eq!(methods["methods"], json!(["SIGN_IN_METHOD_PASSWORD"]));
     assert_eq!(reason(&node.anyone().call("AuthService/ListSignInMethods", json!({ "parent": "apps/nowhere" })).await), "NOT_FOUND");
 }
+
+#[tokio::test]
+async fn a_repeated_registration_is_no_way_round_the_guard() {
+    let node = Node::start();
+    let ask = |password: &str| json!({ "parent": "apps/platform", "email": "ann@example.com", "password": password, "requestId": "r1" });
+    node.anyone().call("AuthService/Register", ask(PASSWORD)).await.unwrap();
+    let mut reasons = Vec::new();
+    for _ in 0..8 {
+        reasons.push(node.anyone().call("AuthService/Register", ask("another password 1")).await.unwrap_err().reason);
+    }
+    assert_eq!(reasons[0], "REQUEST_ID_REUSED");
+    assert_eq!(reasons[7], "TRY_LATER", "{reasons:?}");
+    assert_eq!(reason(&node.anyone().call("AuthService/Register", ask(PASSWORD)).await), "TRY_LATER");
+}
+
+#[tokio::test]
+async fn a_forgotten_request_id_opens_no_other_address() {
+    let node = Node::start();
+    let ask = |email: &str| json!({ "parent": "apps/platform", "email": email, "password": PASSWORD, "requestId": "r1" });
+    let ann = Person::of(node.anyone(), &node.anyone().call("AuthService/Register", ask("ann@example.com")).await.unwrap());
+    for n in 0..17 {
+        let change = json!({ "name": "apps/platform/me", "user": { "profile": { "displayName": "Ann" } }, "updateMask": "profile", "requestId": format!("u{n}") });
+        ann.call("MeService/UpdateMe", change).await.unwrap();
+    }
+    assert_eq!(reason(&node.anyone().call("AuthService/Register", ask("other@example.com")).await), "REQUEST_ID_REUSED");
+}

@@ -50,3 +50,51 @@ async fn a_forged_or_late_invitation_is_dead() {
     let late = node.anyone().call("AuthService/Register", register("op@example.com", &invitation)).await.unwrap_err();
     assert_eq!(late.reason, "INVITATION_DEAD");
 }
+
+#[tokio::test]
+async fn one_invitation_lets_one_person_into_a_closed_installation() {
+    let node = Node::start_with(&[("MOZAIKS_IDENTITY__REGISTRATION_OPEN", "false")]);
+    let closed = node.anyone().call("AuthService/Register", register("ann@example.com", "")).await.unwrap_err();
+    assert_eq!((closed.code, closed.reason.as_str()), (9, "REGISTRATION_CLOSED"));
+    let invitation = invitation(&node);
+    let calls: Vec<_> = (0..20)
+        .map(|n| {
+            let (caller, ask) = (node.anyone(), register(&format!("p{n}@example.com"), &invitation));
+            tokio::spawn(async move { caller.call("AuthService/Register", ask).await.is_ok() })
+        })
+        .collect();
+    let mut registered = 0;
+    for call in calls {
+        registered += usize::from(call.await.unwrap());
+    }
+    let mut accounts = 0;
+    for n in 0..20 {
+        let ask =
+            json!({ "parent": "apps/platform", "identifier": { "email": format!("p{n}@example.com") }, "check": { "password": PASSWORD } });
+        accounts += usize::from(node.anyone().call("AuthService/SignIn", ask).await.is_ok());
+    }
+    assert_eq!((registered, accounts), (1, 1));
+}
+
+#[tokio::test]
+async fn an_invitation_that_led_to_no_account_can_be_used_again() {
+    let node = Node::start();
+    node.person("ann@example.com").await;
+    let invitation = invitation(&node);
+    let taken = node.anyone().call("AuthService/Register", register("ann@example.com", &invitation)).await.unwrap_err();
+    assert_eq!(taken.reason, "EMAIL_TAKEN");
+    node.anyone().call("AuthService/Register", register("op@example.com", &invitation)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_invitation_is_made_for_an_installation_that_is_there() {
+    let node = Node::start();
+    let nowhere = node.folder.join("mistyped");
+    let refused = std::process::Command::new(env!("CARGO_BIN_EXE_mozaiks"))
+        .args(["operator", "invite", "--data-dir"])
+        .arg(&nowhere)
+        .output()
+        .unwrap();
+    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("no installation"), "{refused:?}");
+    assert!(!nowhere.exists());
+}
