@@ -78,6 +78,7 @@ async fn converse(stream: UnixStream, operators: identity::Operators, public_url
             Ok(invitation) => Answer { link: Some(link(&public_url, &invitation)), error: None },
             Err(error) => Answer { link: None, error: Some(error.to_string()) },
         },
+        "ping" => Answer::default(),
         _ => Answer { link: None, error: Some("unknown command".into()) },
     };
     let mut text = serde_json::to_vec(&answer)?;

@@ -2,6 +2,7 @@
 
 mod config;
 mod dev;
+mod doctor;
 mod health;
 mod openapi;
 mod operator;
@@ -56,6 +57,8 @@ enum Command {
     /// What only whoever holds the machine may do.
     #[command(subcommand)]
     Operator(operator::Action),
+    /// Says what is wrong with this machine or folder: rights, keys, lock, ports, how fast the disk syncs.
+    Doctor,
     /// Asks a running node whether it is well; exit code 0 = yes.
     Health {
         /// Asks whether it takes calls, not only whether it lives.
@@ -90,6 +93,7 @@ pub(crate) fn run() -> Result<()> {
             }
             Command::Operator(action) => operator::run(&action, loaded.config).await,
             Command::Openapi => openapi::run(),
+            Command::Doctor => doctor::run(&loaded.config).await,
             Command::Health { ready } => health::run(&loaded.config, ready).await,
         }
     })

@@ -80,6 +80,24 @@ fn a_lost_master_key_is_not_replaced_beside_its_store() {
 }
 
 #[test]
+fn the_doctor_finds_what_would_hurt() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let node = Node::start();
+    let (gateway, admin) = (node.gateway.trim_start_matches("http://"), node.admin.trim_start_matches("http://"));
+    let addresses = ["doctor", "--listen", gateway, "--admin-listen", admin];
+    let well = node.shell(&addresses);
+    assert!(well.status.success() && text(&well.stdout).contains("syncs a second"), "{well:?}");
+    let key = node.folder.join("master.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let exposed = node.shell(&addresses);
+    assert!(!exposed.status.success() && text(&exposed.stdout).contains("may be read by others"), "{exposed:?}");
+    let elsewhere = std::env::temp_dir().join(format!("mozaiks-doctor-{}", std::process::id()));
+    let taken = mozaiks(&["doctor", "--listen", gateway, "--admin-listen", "127.0.0.1:0", "--data-dir", elsewhere.to_str().unwrap()], &[]);
+    assert!(!taken.status.success() && text(&taken.stdout).contains("cannot be used"), "{taken:?}");
+    assert!(!elsewhere.exists(), "it changes nothing");
+}
+
+#[test]
 fn a_foreign_variable_may_hold_anything() {
     use std::os::unix::ffi::OsStrExt as _;
     let broken = std::ffi::OsStr::from_bytes(b"\xff");
