@@ -4,6 +4,8 @@
 
 target=${CARGO_TARGET_DIR:-target}
 case $target in /*) ;; *) target=$PWD/$target ;; esac
+# Said aloud, since the machine's own settings of cargo may name another folder.
+export CARGO_TARGET_DIR=$target
 tools=$target/tools
 
 GRPCURL=v1.9.3

@@ -72,6 +72,8 @@ need_node
 need_python
 command -v curl >/dev/null || apt_install curl
 need_chromium
+# With it the storage tests fail syncs as a dying disk does.
+command -v strace >/dev/null || apt_install strace
 npm_install
 grpcurl=''
 if grpcurl_install; then
@@ -101,8 +103,8 @@ step "npm run test:unit" npm run --silent test:unit || true
 step "cargo clippy --workspace --all-targets" cargo clippy --workspace --all-targets --locked -- -D warnings || true
 step "cargo test --workspace" cargo test --workspace --locked --no-fail-fast || true
 
-# The tests of client and shell look for the executable in the target folder.
-export CARGO_TARGET_DIR=$target
+# As it is shipped: the tests above were linked with the features that tests ask for besides. Client and shell look for it in
+# the target folder.
 mozaiks=$target/debug/mozaiks
 if step "cargo build -p node" cargo build -p node --locked && [ -n "$shell_built" ]; then
   step "npm run test:client (TypeScript client over gRPC-Web)" npm run --silent test:client || true

@@ -4,13 +4,13 @@
 use std::ops::Range;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Language {
+pub(crate) enum Language {
     Rust,
     Script,
 }
 
 impl Language {
-    pub fn of(path: &str) -> Option<Self> {
+    pub(crate) fn of(path: &str) -> Option<Self> {
         match path.rsplit_once('.')?.1 {
             "rs" => Some(Self::Rust),
             "ts" | "tsx" | "js" | "mjs" => Some(Self::Script),
@@ -20,7 +20,7 @@ impl Language {
 }
 
 /// The text with comments and the insides of strings as blanks; quotes and line ends stay.
-pub fn mask(text: &str, language: Language) -> String {
+pub(crate) fn mask(text: &str, language: Language) -> String {
     let bytes = text.as_bytes();
     let mut kept = bytes.to_vec();
     // Depth of braces at which the code inside `${…}` of a template ends.
@@ -152,7 +152,7 @@ fn blank_range(bytes: &mut [u8], range: Range<usize>) {
 }
 
 /// The code with these ranges blanked.
-pub fn without(code: &str, ranges: &[Range<usize>]) -> String {
+pub(crate) fn without(code: &str, ranges: &[Range<usize>]) -> String {
     let mut bytes = code.as_bytes().to_vec();
     for range in ranges {
         blank_range(&mut bytes, range.clone());
@@ -161,12 +161,12 @@ pub fn without(code: &str, ranges: &[Range<usize>]) -> String {
 }
 
 /// Nothing but line ends.
-pub fn blank(code: &str) -> String {
+pub(crate) fn blank(code: &str) -> String {
     without(code, std::slice::from_ref(&(0..code.len())))
 }
 
 /// Where the word stands, not as a part of a longer one.
-pub fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+pub(crate) fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let bytes = code.as_bytes();
     let opens = word.bytes().next().is_some_and(is_word);
     let closes = word.bytes().last().is_some_and(is_word);
@@ -178,7 +178,7 @@ pub fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 
 }
 
 /// Items that are compiled for tests alone: `#[cfg(test)]` and what it stands on.
-pub fn test_items(text: &str, code: &str) -> Vec<Range<usize>> {
+pub(crate) fn test_items(text: &str, code: &str) -> Vec<Range<usize>> {
     let mut items: Vec<Range<usize>> = Vec::new();
     for (start, _) in code.match_indices("#[cfg(") {
         if items.last().is_some_and(|last| start < last.end) {
@@ -208,7 +208,7 @@ fn item_end(code: &str, start: usize) -> usize {
 }
 
 /// After the bracket that closes the one standing here.
-pub fn closing(code: &str, open: usize) -> Option<usize> {
+pub(crate) fn closing(code: &str, open: usize) -> Option<usize> {
     let mut depth = 0_usize;
     for (at, byte) in code.bytes().enumerate().skip(open) {
         match byte {
@@ -226,16 +226,16 @@ pub fn closing(code: &str, open: usize) -> Option<usize> {
 }
 
 /// A function with a body.
-pub struct Function {
-    pub name: String,
+pub(crate) struct Function {
+    pub(crate) name: String,
     /// From its first word to after its closing brace.
-    pub range: Range<usize>,
+    pub(crate) range: Range<usize>,
     /// Where its body opens.
-    pub body: usize,
+    pub(crate) body: usize,
 }
 
 /// The functions with a body, nested ones too; closures are not counted in Rust, arrows with a block are in scripts.
-pub fn functions(code: &str, language: Language) -> Vec<Function> {
+pub(crate) fn functions(code: &str, language: Language) -> Vec<Function> {
     let keyword = if language == Language::Rust { "fn" } else { "function" };
     let mut found: Vec<Function> = words(code, keyword).filter_map(|at| function_at(code, at, keyword.len())).collect();
     if language == Language::Script {

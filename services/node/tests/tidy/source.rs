@@ -8,23 +8,23 @@ use std::sync::OnceLock;
 use crate::lexer::{self, Language};
 
 /// What is wrong, and in which line (from 1).
-pub type Fault = (usize, String);
+pub(crate) type Fault = (usize, String);
 
 /// One text file.
-pub struct Source {
+pub(crate) struct Source {
     /// From the root of the tree, with `/`.
-    pub path: String,
-    pub text: String,
+    pub(crate) path: String,
+    pub(crate) text: String,
     /// The text with comments and the insides of strings blanked; as many bytes as the text.
-    pub code: String,
+    pub(crate) code: String,
     /// The code without what is compiled for tests alone; as many bytes as the text. Blank in files of tests.
-    pub production: String,
+    pub(crate) production: String,
     /// How many lines of the file are not for tests alone.
-    pub production_lines: usize,
+    pub(crate) production_lines: usize,
 }
 
 impl Source {
-    pub fn of(path: &str, text: &str) -> Self {
+    pub(crate) fn of(path: &str, text: &str) -> Self {
         let code = match Language::of(path) {
             Some(language) => lexer::mask(text, language),
             None => text.to_owned(),
@@ -39,47 +39,49 @@ impl Source {
         Self { path: path.to_owned(), text: text.to_owned(), code, production, production_lines }
     }
 
-    pub fn is_rust(&self) -> bool {
+    pub(crate) fn is_rust(&self) -> bool {
         self.path.ends_with(".rs")
     }
 
     /// Written in a language with functions: Rust, TypeScript, JavaScript.
-    pub fn is_code(&self) -> bool {
+    pub(crate) fn is_code(&self) -> bool {
         Language::of(&self.path).is_some()
     }
 
-    pub fn is_under(&self, folders: &[&str]) -> bool {
+    pub(crate) fn is_under(&self, folders: &[&str]) -> bool {
         folders.iter().any(|folder| self.path.starts_with(folder))
     }
 
     /// The line (from 1) in which this byte stands.
-    pub fn line_at(&self, byte: usize) -> usize {
+    pub(crate) fn line_at(&self, byte: usize) -> usize {
         self.text[..byte].matches('\n').count() + 1
     }
 
     /// A fault for every place of production code at which the word stands, whole.
-    pub fn production_words(&self, word: &str, why: &str) -> Vec<Fault> {
+    pub(crate) fn production_words(&self, word: &str, why: &str) -> Vec<Fault> {
         lexer::words(&self.production, word).map(|at| (self.line_at(at), format!("`{word}`: {why}"))).collect()
     }
 }
 
 /// Files of tests: they may do what production code may not. The storage suite is the contract of engines as tests.
 fn is_test(path: &str) -> bool {
-    path.contains("/tests/") || path.contains("/benches/") || path.ends_with("tests.rs") || path.starts_with("crates/storage/src/suite/")
+    let stem = path.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or_default();
+    let named = stem == "tests" || stem.ends_with("_tests") || stem.starts_with("tests_");
+    named || path.contains("/tests/") || path.contains("/benches/") || path.starts_with("crates/storage/src/suite/")
 }
 
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// All text files of ours and of our making.
-pub fn tree() -> &'static [Source] {
+pub(crate) fn tree() -> &'static [Source] {
     static TREE: OnceLock<Vec<Source>> = OnceLock::new();
     TREE.get_or_init(|| paths().iter().filter_map(|path| read(path)).collect())
 }
 
 /// The file at this path, which must be there.
-pub fn file(path: &str) -> &'static Source {
+pub(crate) fn file(path: &str) -> &'static Source {
     tree().iter().find(|source| source.path == path).unwrap_or_else(|| panic!("{path} is missing"))
 }
 
@@ -104,17 +106,17 @@ fn read(path: &str) -> Option<Source> {
 }
 
 /// Fails with every fault in the tree, as `path:line: fault`.
-pub fn hold(rule: &str, faults_in: impl Fn(&Source) -> Vec<Fault>) {
+pub(crate) fn hold(rule: &str, faults_in: impl Fn(&Source) -> Vec<Fault>) {
     let told =
         |source: &Source| faults_in(source).into_iter().map(|(line, fault)| format!("{}:{line}: {fault}", source.path)).collect::<Vec<_>>();
     fail_on(rule, &tree().iter().flat_map(told).collect::<Vec<_>>());
 }
 
-pub fn fail_on(rule: &str, faults: &[String]) {
+pub(crate) fn fail_on(rule: &str, faults: &[String]) {
     assert!(faults.is_empty(), "{rule}\n  {}\n", faults.join("\n  "));
 }
 
 /// The lines in which a rule finds fault with this text.
-pub fn lines_of(rule: impl Fn(&Source) -> Vec<Fault>, path: &str, text: &str) -> Vec<usize> {
+pub(crate) fn lines_of(rule: impl Fn(&Source) -> Vec<Fault>, path: &str, text: &str) -> Vec<usize> {
     rule(&Source::of(path, text)).into_iter().map(|(line, _)| line).collect()
 }
