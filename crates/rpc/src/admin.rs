@@ -1,7 +1,8 @@
-//! What the admin listener adds to the door: reflection (v1, and v1alpha for older tools) and health.
-//! Neither grants anything.
+//! What the admin listener adds to the door: reflection (v1, and v1alpha for older tools), health, and the numbers of the
+//! node as text. None of them grants anything.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use kernel::Error;
 use tokio::sync::watch;
@@ -16,11 +17,15 @@ use tonic_reflection::server::Builder;
 use tower::{ServiceExt as _, service_fn};
 
 use crate::schema::OURS;
-use crate::{Body, Http, Schema};
+use crate::{Body, Http, Meters, Schema, metrics};
 
-/// What the admin listener serves: reflection and health by their paths, everything else by `door`. Reflection lists and
-/// health knows the services of our packages; the empty name is the whole. Errors: `REFLECTION`, a defect of the contracts.
-pub fn admin(schema: &Schema, ready: watch::Receiver<bool>, door: Http) -> kernel::Result<Http> {
+/// Where the numbers are read.
+const METRICS: &str = "/metrics";
+
+/// What the admin listener serves: reflection and health by their paths, `/metrics`, everything else by `door`. Reflection
+/// lists and health knows the services of our packages; the empty name is the whole. `/metrics` tells the calls of every
+/// service behind this schema and what `meters` adds. Errors: `REFLECTION`, a defect of the contracts.
+pub fn admin(schema: &Arc<Schema>, ready: watch::Receiver<bool>, meters: Meters, door: Http) -> kernel::Result<Http> {
     let broken = |cause| Error::internal("REFLECTION", "the descriptors cannot be served").because(cause);
     let ours = schema.pool().services().map(|service| service.full_name().to_owned());
     let services: Vec<String> = ours.filter(|name| name.starts_with(OURS)).collect();
@@ -28,10 +33,18 @@ pub fn admin(schema: &Schema, ready: watch::Receiver<bool>, door: Http) -> kerne
     let v1alpha = reflection(schema, &services, "grpc.reflection.v1alpha.ServerReflection").build_v1alpha().map_err(broken)?;
     let health = HealthServer::new(Readiness { services, ready });
     let routes = Routes::new(v1).add_service(v1alpha).add_service(health).prepare();
+    let (schema, meters) = (schema.clone(), Arc::new(meters));
     Ok(Http::new(service_fn(move |request: http::Request<Body>| {
         let is_tool = ["/grpc.reflection.", "/grpc.health."].iter().any(|prefix| request.uri().path().starts_with(prefix));
-        let (routes, door) = (routes.clone(), door.clone());
-        async move { if is_tool { routes.oneshot(request).await } else { door.oneshot(request).await } }
+        let is_reading = request.uri().path() == METRICS && request.method() == http::Method::GET;
+        let (routes, door, schema, meters) = (routes.clone(), door.clone(), schema.clone(), meters.clone());
+        async move {
+            match (is_tool, is_reading) {
+                (true, _) => routes.oneshot(request).await,
+                (_, true) => Ok(metrics::answer(&schema, &meters)),
+                _ => door.oneshot(request).await,
+            }
+        }
     })))
 }
 

@@ -1,4 +1,5 @@
-//! The body of an answer on its way out: cut when time is up, panics caught, failures in its trailers logged and stamped.
+//! The body of an answer on its way out: cut when time is up or its connection goes, panics caught, failures in its
+//! trailers logged and stamped.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -8,10 +9,12 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use kernel::Error;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::Body;
 use crate::deadline::Deadline;
+use crate::life::{Leave, Life};
+use crate::metrics::Timer;
 use crate::service::panicked;
 use crate::trace::Call;
 
@@ -19,22 +22,39 @@ use crate::trace::Call;
 pub(crate) struct Answer {
     inner: Option<Body>,
     deadline: Deadline,
+    leave: Option<Leave>,
     call: Call,
+    timer: Timer,
 }
 
 impl Answer {
-    pub(crate) fn new(inner: Body, deadline: Deadline, call: Call) -> Self {
-        Self { inner: Some(inner), deadline, call }
+    /// `is_stream`: more than one message may follow, so the answer can be asked to end before its time.
+    pub(crate) fn new(inner: Body, deadline: Deadline, is_stream: bool, call: Call, timer: Timer) -> Self {
+        Self { inner: Some(inner), deadline, leave: is_stream.then(Leave::default), call, timer }
+    }
+
+    /// What whoever holds the connection has to know.
+    pub(crate) fn life(&self) -> Life {
+        Life { ends: Some(self.deadline.ends()), leave: self.leave.clone() }
     }
 
     /// Ends the answer with a failure of ours.
     fn end(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.inner = None;
         let status = Status::from(error);
+        self.timer.end(status.code());
         let mut trailers = HeaderMap::new();
         let written = status.add_header(&mut trailers);
         self.call.fail(&mut trailers, Some(status));
         Poll::Ready(Some(written.map(|()| Frame::trailers(trailers))))
+    }
+
+    /// Why the answer must end now, if it must.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        if let Some(Poll::Ready(error)) = self.leave.as_ref().map(|leave| leave.poll(cx)) {
+            return Poll::Ready(error);
+        }
+        self.deadline.poll(cx)
     }
 }
 
@@ -44,12 +64,15 @@ impl http_body::Body for Answer {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
-        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        if this.inner.is_none() {
+            return Poll::Ready(None);
+        }
         let span = this.call.span.clone();
         let _entered = span.enter();
-        if let Poll::Ready(error) = this.deadline.poll(cx) {
+        if let Poll::Ready(error) = this.poll_end(cx) {
             return this.end(error);
         }
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
         let polled = this.deadline.within(|| catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll_frame(cx))));
         let frame = match polled {
             Err(panic) => return this.end(panicked(&*panic)),
@@ -58,6 +81,7 @@ impl http_body::Body for Answer {
         };
         Poll::Ready(Some(Ok(match frame.into_trailers() {
             Ok(mut trailers) => {
+                this.timer.end(code(&trailers).unwrap_or(Code::Unknown));
                 this.call.fail(&mut trailers, None);
                 this.inner = None;
                 Frame::trailers(trailers)
@@ -73,4 +97,9 @@ impl http_body::Body for Answer {
     fn size_hint(&self) -> SizeHint {
         self.inner.as_ref().map_or(SizeHint::with_exact(0), http_body::Body::size_hint)
     }
+}
+
+/// The code in these headers or trailers.
+pub(crate) fn code(headers: &HeaderMap) -> Option<Code> {
+    headers.get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
 }

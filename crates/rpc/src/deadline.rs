@@ -6,7 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use kernel::{Error, Result};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -21,7 +21,8 @@ tokio::task_local! {
 }
 
 /// The end of one call. Cheap to make once; moves from the handler to the answer's body.
-pub(crate) struct Deadline {
+#[derive(Debug)]
+pub struct Deadline {
     sleep: Pin<Box<Sleep>>,
     /// The stream lived as long as its method allows; the client did nothing wrong.
     of_lifetime: bool,
@@ -29,7 +30,7 @@ pub(crate) struct Deadline {
 
 impl Deadline {
     /// The deadline of a call that begins now. Errors: `DEADLINE_INVALID`.
-    pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Result<Self> {
+    pub fn of(method: &Method, headers: &HeaderMap) -> Result<Self> {
         let limits = &method.call;
         let asked = asked(headers)?.map(|asked| asked.min(limits.max_deadline)).or(limits.deadline);
         let lifetime = method.is_stream().then_some(limits.stream_lifetime);
@@ -38,21 +39,43 @@ impl Deadline {
         Ok(Self { sleep: Box::pin(sleep_until(Instant::now() + length)), of_lifetime })
     }
 
+    /// The moment itself.
+    pub(crate) fn ends(&self) -> Instant {
+        self.sleep.deadline()
+    }
+
     /// Whether time is up.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         let of_lifetime = self.of_lifetime;
         self.sleep.as_mut().poll(cx).map(|()| expiry(of_lifetime))
     }
 
-    /// Runs a call until its headers. When time is up the call is dropped. Errors: `DEADLINE_EXCEEDED`,
-    /// `STREAM_LIFETIME`.
-    pub(crate) async fn enforce<T>(&mut self, call: impl Future<Output = Result<T>>) -> Result<T> {
+    /// What is left, as `grpc-timeout` says it; none for a stream that lives as long as it may. Errors:
+    /// `DEADLINE_EXCEEDED` when nothing is left.
+    pub fn left(&self) -> Result<Option<HeaderValue>> {
+        if self.of_lifetime {
+            return Ok(None);
+        }
+        let rest = self.ends().saturating_duration_since(Instant::now());
+        if rest.is_zero() {
+            return Err(Error::timeout());
+        }
+        let unwritable = |cause| Error::internal("HEADER_INVALID", "a header cannot be written").because(cause);
+        HeaderValue::try_from(spell(rest)).map(Some).map_err(unwritable)
+    }
+
+    /// Runs a call until its headers. When time is up the call is dropped, and with nothing left it does not run. Errors:
+    /// `DEADLINE_EXCEEDED`, `STREAM_LIFETIME`.
+    pub async fn enforce<T, E: From<Error>>(&mut self, call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        // The timer is not as fine as the clock.
+        if self.ends() <= Instant::now() {
+            return Err(expiry(self.of_lifetime).into());
+        }
         let call = ENDS.scope(self.sleep.deadline(), call);
         let mut call = pin!(call);
-        // The deadline first: a call that begins with nothing left must not run.
         tokio::select! {
             biased;
-            error = poll_fn(|cx| self.poll(cx)) => Err(error),
+            error = poll_fn(|cx| self.poll(cx)) => Err(error.into()),
             answer = &mut call => answer,
         }
     }
@@ -88,7 +111,8 @@ pub(crate) fn spell(rest: Duration) -> String {
     format!("{}m", rest.as_millis().clamp(1, 99_999_999))
 }
 
-fn asked(headers: &HeaderMap) -> Result<Option<Duration>> {
+/// What the headers ask for. Errors: `DEADLINE_INVALID`.
+pub(crate) fn asked(headers: &HeaderMap) -> Result<Option<Duration>> {
     let mut values = headers.get_all(TIMEOUT).iter();
     let (Some(value), second) = (values.next(), values.next()) else { return Ok(None) };
     let parsed = value.to_str().ok().filter(|_| second.is_none()).and_then(parse);
@@ -115,6 +139,13 @@ fn parse(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_call_with_nothing_left_is_not_begun() {
+        let mut over = Deadline { sleep: Box::pin(sleep_until(Instant::now())), of_lifetime: false };
+        let refused = over.enforce(async { Ok::<_, Error>("it ran") }).await;
+        assert_eq!(refused.map_err(|error| error.reason()), Err("DEADLINE_EXCEEDED"));
+    }
 
     #[test]
     fn timeouts_are_read_strictly() {

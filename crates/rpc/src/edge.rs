@@ -1,4 +1,5 @@
-//! One peer as seen by another: the same line in process and over the network. Carries headers, never extensions.
+//! One peer as seen by another: the same line in process and over the network. Carries headers, never extensions, but for
+//! the budgets that the gateway's bodies are still to be read within.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use kernel::{Credential, Cx, Error, Result};
 use tower::{Service, ServiceExt, service_fn};
 use tracing::info;
 
+use crate::claims::Claims;
 use crate::refuse::{CALL_ID, call_id, refuse};
 use crate::{Body, BoxFuture, Http, Hub, deadline};
 
@@ -38,26 +40,43 @@ impl Edge {
         Channel { edge: self.clone(), credential: cx.credential().cloned(), call_id: cx.call_id().to_owned() }
     }
 
-    /// The peer as it is, with whatever headers a request has. For the gateway alone.
+    /// The peer as it is, with whatever headers a request has. For the gateway alone. Of the extensions `Claims` travels
+    /// on and nothing else: a peer in process reads the body from the caller's own connection.
     pub fn raw(&self) -> Http {
         let edge = self.clone();
-        Http::new(service_fn(move |request| {
+        Http::new(service_fn(move |mut request: Request<Body>| {
             let edge = edge.clone();
-            async move { Ok::<_, Infallible>(edge.send(request).await) }
+            let claims = request.extensions_mut().remove::<Claims>();
+            async move { Ok::<_, Infallible>(edge.send(request, claims).await) }
         }))
     }
 
     /// Never fails: a missing peer is an answer, `NO_READY_PEER`.
-    async fn send(&self, mut request: Request<Body>) -> Response<Body> {
+    async fn send(&self, mut request: Request<Body>, claims: Option<Claims>) -> Response<Body> {
         request.extensions_mut().clear();
+        claims.map(|claims| request.extensions_mut().insert(claims));
         let Some(service) = self.hub.find(&self.name) else {
             info!(peer = &*self.name, "no ready peer");
-            let missing = Error::unavailable("NO_READY_PEER", format!("{} is not reachable", self.name));
-            return refuse(missing, &call_id(request.headers()));
+            return failed(not_ready(&self.name), request.headers());
         };
         let Ok(response) = service.oneshot(request).await;
         response
     }
+}
+
+/// Nobody answers under this name.
+pub(crate) fn not_ready(peer: &str) -> Error {
+    Error::unavailable("NO_READY_PEER", format!("{peer} is not reachable"))
+}
+
+/// A failure on the way to a peer, as if the peer had answered it.
+pub(crate) fn failed(error: Error, request: &HeaderMap) -> Response<Body> {
+    let id = call_id(request);
+    let mut response = refuse(error, &id);
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(CALL_ID, id);
+    }
+    response
 }
 
 impl Channel {
@@ -70,10 +89,10 @@ impl Channel {
         if !self.call_id.is_empty() {
             headers.insert(CALL_ID, header(&self.call_id)?);
         }
-        // A shorter deadline that the caller set itself stays.
-        let timeout = HeaderName::from_static(deadline::TIMEOUT);
-        if let (Some(rest), false) = (deadline::time_left()?, headers.contains_key(&timeout)) {
-            headers.insert(timeout, header(&deadline::spell(rest))?);
+        // A shorter deadline that the caller set itself stays; a longer one would outlive the call it is made in.
+        let Some(rest) = deadline::time_left()? else { return Ok(()) };
+        if deadline::asked(headers)?.is_none_or(|asked| asked > rest) {
+            headers.insert(HeaderName::from_static(deadline::TIMEOUT), header(&deadline::spell(rest))?);
         }
         Ok(())
     }
@@ -97,8 +116,8 @@ impl Service<Request<Body>> for Channel {
         let channel = self.clone();
         Box::pin(async move {
             Ok(match stamped {
-                Ok(()) => channel.edge.send(request).await,
-                Err(error) => refuse(error, &channel.call_id),
+                Ok(()) => channel.edge.send(request, None).await,
+                Err(error) => failed(error, request.headers()),
             })
         })
     }

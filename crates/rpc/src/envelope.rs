@@ -4,9 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http_body::{Body as _, Frame};
+use http_body::Body as _;
 use kernel::{Error, Result};
-use tonic::Status;
 
 use crate::Body;
 
@@ -64,48 +63,66 @@ impl Envelopes {
         Ok((self.buffer.len() >= whole).then(|| self.buffer.split_to(whole).freeze()))
     }
 
+    /// Bytes read and not cut off yet.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Whether bytes are held that belong to no whole message yet.
     pub(crate) fn has_rest(&self) -> bool {
         !self.buffer.is_empty()
     }
 }
 
-/// The body of a client stream: messages pass one by one, each checked before the handler can see it.
-pub(crate) struct Checked<C> {
-    first: Option<Bytes>,
-    rest: Envelopes,
-    check: C,
+/// Follows the messages of an answer without holding them.
+#[derive(Debug, Default)]
+pub(crate) struct Boundary {
+    prefix: Vec<u8>,
+    missing_bytes: usize,
+    /// Messages passed whole.
+    pub(crate) messages: usize,
 }
 
-impl<C: FnMut(&[u8]) -> Result<()>> Checked<C> {
-    /// `first` was checked already.
-    pub(crate) fn new(first: Option<Bytes>, rest: Envelopes, check: C) -> Self {
-        Self { first, rest, check }
+impl Boundary {
+    /// Whether the last message passed is whole, or none began.
+    pub(crate) fn is_between(&self) -> bool {
+        self.prefix.is_empty()
     }
 
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Ok(Some(first)));
-        }
-        loop {
-            if let Some(message) = self.rest.whole()? {
-                (self.check)(&message[PREFIX_BYTES..])?;
-                return Poll::Ready(Ok(Some(message)));
+    pub(crate) fn pass(&mut self, mut data: &[u8]) {
+        while !data.is_empty() {
+            let wanted = if self.prefix.len() < PREFIX_BYTES { PREFIX_BYTES - self.prefix.len() } else { self.missing_bytes };
+            let (now, later) = data.split_at(wanted.min(data.len()));
+            data = later;
+            if self.prefix.len() == PREFIX_BYTES {
+                self.missing_bytes -= now.len();
+            } else {
+                self.prefix.extend_from_slice(now);
+                let length = self.prefix.get(1..).and_then(|length| length.first_chunk());
+                self.missing_bytes = length.map_or(0, |length| usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX));
             }
-            if ready!(self.rest.poll_read(cx))? {
-                continue;
+            if self.prefix.len() == PREFIX_BYTES && self.missing_bytes == 0 {
+                self.prefix.clear();
+                self.messages += 1;
             }
-            let broken = self.rest.has_rest();
-            return Poll::Ready(if broken { Err(Error::invalid("BODY_INVALID", "a message ends early")) } else { Ok(None) });
         }
     }
 }
 
-impl<C: FnMut(&[u8]) -> Result<()> + Unpin> http_body::Body for Checked<C> {
-    type Data = Bytes;
-    type Error = Status;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        self.poll_message(cx).map(|message| message.map_err(Status::from).transpose().map(|message| message.map(Frame::data)))
+    #[test]
+    fn boundaries_are_found_in_any_pieces() {
+        let bytes = b"\0\0\0\0\x02ab\0\0\0\0\0\0\0\0\0\x03abc";
+        for size in 1..=bytes.len() {
+            let mut boundary = Boundary::default();
+            let seen: Vec<_> = bytes.chunks(size).map(|piece| (boundary.pass(piece), boundary.is_between()).1).collect();
+            assert_eq!((boundary.messages, seen.last()), (3, Some(&true)), "{size}");
+        }
+        let mut boundary = Boundary::default();
+        boundary.pass(&bytes[..6]);
+        assert_eq!((boundary.messages, boundary.is_between()), (0, false));
     }
 }

@@ -2,42 +2,51 @@
 //! method takes, each within its limit. Knows nothing of callers.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use http::{Method as Verb, request};
+use http_body::Frame;
 use kernel::{Error, Result};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tonic::Status;
 
-use crate::envelope::Envelopes;
+use crate::BoxFuture;
+use crate::claims::{Claim, Claims};
+use crate::envelope::{Envelopes, PREFIX_BYTES};
+use crate::refuse::CALL_ID;
 use crate::schema::{Method, Schema};
 
 /// A body without progress is given up.
 const STALL: Duration = Duration::from_secs(10);
 /// Header entries of one request.
 const MAX_HEADERS: usize = 100;
-
-/// How many bytes the messages of one connection may claim at once; put into its requests by the listener.
-#[derive(Clone, Debug)]
-pub(crate) struct Claims(pub(crate) Arc<Semaphore>);
-
-impl Claims {
-    /// 16 messages of the usual largest size.
-    const BYTES: usize = 16 << 20;
-
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(Self::BYTES)))
-    }
-
-    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
-        let bytes = u32::try_from(bytes.min(Self::BYTES)).unwrap_or(u32::MAX);
-        let permit = self.0.clone().acquire_many_owned(bytes).await;
-        permit.map_err(|cause| Error::internal("CLAIMS_CLOSED", "the connection's budget is gone").because(cause))
-    }
-}
+/// Of them, those that no protocol of ours knows.
+const MAX_CUSTOM_HEADERS: usize = 64;
+/// All header entries of one request, counted as HTTP/2 does: 32 bytes each beside name and value.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// Headers that are not custom, beside those with these beginnings.
+const KNOWN_HEADERS: [&str; 14] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "te",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "x-correlation-id",
+    "x-request-id",
+];
+const KNOWN_BEGINNINGS: [&str; 3] = ["grpc-", "mozaiks-", "x-mozaiks-"];
 
 /// Judges a request by its head. Errors: `VERB_NOT_ALLOWED`, `CONTENT_TYPE_UNSUPPORTED`, `HEADERS_TOO_LARGE`,
 /// `METHOD_UNKNOWN`, `ENCODING_UNSUPPORTED`.
@@ -45,9 +54,7 @@ pub(crate) fn head(schema: &Schema, head: &request::Parts) -> Result<Arc<Method>
     if head.method != Verb::POST {
         return Err(Error::unsupported("VERB_NOT_ALLOWED", "calls are POST"));
     }
-    if head.headers.len() > MAX_HEADERS {
-        return Err(Error::exhausted("HEADERS_TOO_LARGE", format!("more than {MAX_HEADERS} headers")));
-    }
+    sizes(&head.headers)?;
     content_type(&head.headers)?;
     let method = schema.method(head.uri.path());
     let method = method.ok_or_else(|| Error::unsupported("METHOD_UNKNOWN", "there is no such method"))?;
@@ -55,6 +62,20 @@ pub(crate) fn head(schema: &Schema, head: &request::Parts) -> Result<Arc<Method>
         None | Some(b"identity") => Ok(method.clone()),
         Some(_) => Err(Error::unsupported("ENCODING_UNSUPPORTED", "compressed messages are not accepted")),
     }
+}
+
+fn sizes(headers: &HeaderMap) -> Result<()> {
+    let too_large = |what: String| Err(Error::exhausted("HEADERS_TOO_LARGE", what));
+    // The id of the call is ours to add.
+    if headers.len() - headers.get_all(CALL_ID).iter().count().min(1) > MAX_HEADERS {
+        return too_large(format!("more than {MAX_HEADERS} headers"));
+    }
+    let is_custom = |name: &str| !KNOWN_HEADERS.contains(&name) && !KNOWN_BEGINNINGS.iter().any(|known| name.starts_with(known));
+    if headers.iter().filter(|(name, _)| is_custom(name.as_str())).count() > MAX_CUSTOM_HEADERS {
+        return too_large(format!("more than {MAX_CUSTOM_HEADERS} custom headers"));
+    }
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+    if bytes > MAX_HEADER_BYTES { too_large(format!("more than {MAX_HEADER_BYTES} bytes of headers")) } else { Ok(()) }
 }
 
 fn content_type(headers: &HeaderMap) -> Result<()> {
@@ -65,9 +86,12 @@ fn content_type(headers: &HeaderMap) -> Result<()> {
     }
 }
 
+/// A message with its prefix, and what it holds of the budgets until it is passed on.
+pub(crate) type Held = (Bytes, Option<Claim>);
+
 /// The one message of a unary or server-stream request, with its prefix. Nothing is reserved before it arrives.
 /// Errors: `CARDINALITY`, `BODY_TOO_SLOW`, and those of `Envelopes`.
-pub(crate) async fn hold(envelopes: &mut Envelopes, claims: Option<&Claims>) -> Result<(Bytes, Option<OwnedSemaphorePermit>)> {
+pub(crate) async fn hold(envelopes: &mut Envelopes, claims: Option<&Claims>) -> Result<Held> {
     let one = || Error::unsupported("CARDINALITY", "the method takes exactly one message");
     let (message, claim) = next(envelopes, claims).await?.ok_or_else(one)?;
     if envelopes.has_rest() || read(envelopes).await? {
@@ -77,7 +101,7 @@ pub(crate) async fn hold(envelopes: &mut Envelopes, claims: Option<&Claims>) -> 
 }
 
 /// The next message, or none at the end of the body.
-pub(crate) async fn next(envelopes: &mut Envelopes, claims: Option<&Claims>) -> Result<Option<(Bytes, Option<OwnedSemaphorePermit>)>> {
+pub(crate) async fn next(envelopes: &mut Envelopes, claims: Option<&Claims>) -> Result<Option<Held>> {
     let mut claim = None;
     loop {
         if let Some(message) = envelopes.whole()? {
@@ -85,6 +109,9 @@ pub(crate) async fn next(envelopes: &mut Envelopes, claims: Option<&Claims>) -> 
         }
         if let (Some(claims), Some(bytes), None) = (claims, envelopes.claimed_bytes()?, &claim) {
             claim = Some(claims.take(bytes).await?);
+        }
+        if let Some(claim) = &mut claim {
+            claim.holds(envelopes.held_bytes())?;
         }
         if !read(envelopes).await? {
             return if envelopes.has_rest() { Err(Error::invalid("BODY_INVALID", "the message ends early")) } else { Ok(None) };
@@ -95,4 +122,73 @@ pub(crate) async fn next(envelopes: &mut Envelopes, claims: Option<&Claims>) -> 
 async fn read(envelopes: &mut Envelopes) -> Result<bool> {
     let read = timeout(STALL, poll_fn(|cx| envelopes.poll_read(cx))).await;
     read.unwrap_or_else(|_| Err(Error::unavailable("BODY_TOO_SLOW", format!("no byte of the body in {} seconds", STALL.as_secs()))))
+}
+
+/// The body of a client stream: messages pass one by one, each within the connection's budget and checked before the
+/// handler can see it. Between messages the client may be silent; within one it may not.
+pub(crate) struct Checked<C> {
+    first: Option<Held>,
+    claims: Option<Claims>,
+    state: State,
+    check: C,
+}
+
+type Reading = BoxFuture<'static, (Envelopes, Result<Option<Held>>)>;
+
+enum State {
+    Between(Envelopes),
+    Within(Reading),
+    Over,
+}
+
+impl<C: FnMut(&[u8]) -> Result<()>> Checked<C> {
+    /// `first` was checked already.
+    pub(crate) fn new(first: Option<Held>, rest: Envelopes, claims: Option<Claims>, check: C) -> Self {
+        Self { first, claims, state: State::Between(rest), check }
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
+        if let Some((message, _)) = self.first.take() {
+            return Poll::Ready(Ok(Some(message)));
+        }
+        let mut reading = match std::mem::replace(&mut self.state, State::Over) {
+            State::Over => return Poll::Ready(Ok(None)),
+            State::Within(reading) => reading,
+            State::Between(mut envelopes) => {
+                let begun = if envelopes.has_rest() { Poll::Ready(Ok(true)) } else { envelopes.poll_read(cx) };
+                match begun? {
+                    Poll::Ready(false) => return Poll::Ready(Ok(None)),
+                    Poll::Ready(true) => within(envelopes, self.claims.clone()),
+                    Poll::Pending => {
+                        self.state = State::Between(envelopes);
+                        return Poll::Pending;
+                    }
+                }
+            }
+        };
+        let Poll::Ready((envelopes, message)) = reading.as_mut().poll(cx) else {
+            self.state = State::Within(reading);
+            return Poll::Pending;
+        };
+        let Some((message, _claim)) = message? else { return Poll::Ready(Ok(None)) };
+        self.state = State::Between(envelopes);
+        (self.check)(&message[PREFIX_BYTES..])?;
+        Poll::Ready(Ok(Some(message)))
+    }
+}
+
+fn within(mut envelopes: Envelopes, claims: Option<Claims>) -> Reading {
+    Box::pin(async move {
+        let message = next(&mut envelopes, claims.as_ref()).await;
+        (envelopes, message)
+    })
+}
+
+impl<C: FnMut(&[u8]) -> Result<()> + Unpin> http_body::Body for Checked<C> {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.poll_message(cx).map(|message| message.map_err(Status::from).transpose().map(|message| message.map(Frame::data)))
+    }
 }

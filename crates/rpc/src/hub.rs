@@ -1,14 +1,15 @@
-//! Which services run in this process. The only place that asks "is it here?".
+//! Which services run in this process, and where the others are. The only place that asks "is it here?".
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::remote::Remote;
 use crate::{Edge, Http};
 
-/// The services of this process by area. Cheap to clone; all clones are one.
+/// The services that can be reached, by area. Cheap to clone; all clones are one.
 #[derive(Clone, Debug, Default)]
 pub struct Hub {
-    local: Arc<RwLock<HashMap<&'static str, Http>>>,
+    services: Arc<RwLock<HashMap<Arc<str>, Http>>>,
 }
 
 impl Hub {
@@ -17,9 +18,15 @@ impl Hub {
         Self::default()
     }
 
-    /// Makes a service reachable, from now on also for edges made before.
-    pub fn install(&self, name: &'static str, service: Http) {
-        self.local.write().unwrap_or_else(PoisonError::into_inner).insert(name, service);
+    /// Makes a service of this process reachable, from now on also for edges made before.
+    pub fn install(&self, name: &str, service: Http) {
+        self.services.write().unwrap_or_else(PoisonError::into_inner).insert(name.into(), service);
+    }
+
+    /// Makes a service of another process reachable in the same way, at `host:port`. Nothing is connected before the first
+    /// call, and nothing is checked: an address where nobody answers is a peer that is not ready.
+    pub fn peer(&self, name: &str, address: &str) {
+        self.install(name, Remote::new(name, address).into_http());
     }
 
     /// The way to a service, whether it runs already or not.
@@ -28,6 +35,6 @@ impl Hub {
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Http> {
-        self.local.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.services.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 }

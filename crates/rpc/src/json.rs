@@ -4,14 +4,23 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use kernel::{Error, Result};
 use prost::Message;
-use prost_reflect::{DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions};
+use prost_reflect::{
+    DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage, SerializeOptions, Value,
+};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// Deepest nesting of a body.
 const MAX_DEPTH: usize = 64;
+
+/// From year 1 to year 9999.
+const SECONDS_OF_TIMES: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+/// About 10,000 years.
+const SECONDS_OF_DURATIONS: u64 = 315_576_000_000;
+const NANOS: i64 = 1_000_000_000;
 
 /// JSON text of a message as wire bytes. Both spellings of a field are read. Errors: `BODY_INVALID`, `DUPLICATE_KEY`,
 /// `FIELD_UNKNOWN` naming the field. None repeats what stands in the text.
@@ -24,14 +33,41 @@ pub fn json_to_wire(message: &MessageDescriptor, text: &[u8]) -> Result<Vec<u8>>
 }
 
 /// Wire bytes of a message as canonical JSON: camelCase, defaults left out, 64-bit integers as strings, unknown fields
-/// dropped. Errors: `ANSWER_UNREADABLE`, a defect of whoever made the bytes.
+/// dropped. Errors: `ANSWER_UNREADABLE`, a defect of whoever made the bytes; times and durations out of range are one too.
 pub fn wire_to_json(message: &MessageDescriptor, bytes: &[u8]) -> Result<Vec<u8>> {
     let unreadable = || Error::internal("ANSWER_UNREADABLE", format!("bytes are no {}", message.full_name()));
     let read = DynamicMessage::decode(message.clone(), bytes).map_err(|cause| unreadable().because(cause))?;
+    if !is_in_range(&read) {
+        return Err(unreadable());
+    }
     let mut text = Vec::with_capacity(bytes.len() * 2);
     let mut json = serde_json::Serializer::new(&mut text);
     read.serialize_with_options(&mut json, &SerializeOptions::new()).map_err(|cause| unreadable().because(cause))?;
     Ok(text)
+}
+
+/// Whether every time and duration in it has a JSON form.
+fn is_in_range(message: &DynamicMessage) -> bool {
+    let number = |field| message.get_field_by_number(field).and_then(|value| value.as_i64().or(value.as_i32().map(i64::from))).unwrap_or(0);
+    match message.descriptor().full_name() {
+        "google.protobuf.Timestamp" => SECONDS_OF_TIMES.contains(&number(1)) && (0..NANOS).contains(&number(2)),
+        "google.protobuf.Duration" => {
+            let (seconds, nanos) = (number(1), number(2));
+            seconds.unsigned_abs() <= SECONDS_OF_DURATIONS
+                && nanos.unsigned_abs() < NANOS.unsigned_abs()
+                && seconds.signum() * nanos.signum() >= 0
+        }
+        _ => message.fields().all(|(_, value)| is_value_in_range(value)),
+    }
+}
+
+fn is_value_in_range(value: &Value) -> bool {
+    match value {
+        Value::Message(message) => is_in_range(message),
+        Value::List(values) => values.iter().all(is_value_in_range),
+        Value::Map(entries) => entries.values().all(is_value_in_range),
+        _ => true,
+    }
 }
 
 /// Where it goes wrong, never what stands there: it may be a password.

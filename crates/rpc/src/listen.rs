@@ -1,32 +1,25 @@
 //! The one accept loop of gateway and services: HTTP/1.1 and 2 by preface, caps, age, drain. Knows nothing of gRPC.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
-use std::future::{Future, poll_fn};
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::future::Future;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use kernel::{Error, Result};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
-use tonic::Status;
-use tower::Service;
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
-use crate::guard::Claims;
-use crate::{Body, Http};
+use crate::claims::Budget;
+use crate::flight::{Flying, Line};
+use crate::traffic::{Metered, Traffic, add};
+use crate::{Http, jitter};
 
 /// Who sits at the other end of the socket. In the extensions of every request that a listener took.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +36,8 @@ pub struct Caps {
     pub streams: u32,
     /// Calls in flight of one connection; further ones wait.
     pub calls: usize,
-    /// Header block of one request.
+    /// Header block of one request. The transport takes twice as much, so that what is a little too long is refused by
+    /// those behind it, with a reason; what is longer yet gets a bare 431.
     pub header_bytes: u32,
     /// From the first byte of a request's headers to the last.
     pub header_timeout: Duration,
@@ -51,12 +45,20 @@ pub struct Caps {
     pub idle: Duration,
     /// A connection is asked to go (GOAWAY, `Connection: close`) at this age, give or take a tenth.
     pub age: Duration,
-    /// How long calls may still run on a connection that was asked to go; then it is cut.
+    /// How long calls may still run on a connection that was asked to go. Streams are ended after nine tenths of it; what
+    /// is left at its end is cut.
     pub grace: Duration,
-    /// The same when the whole listener shuts down.
+    /// The same when the whole listener shuts down, but streams are ended at once.
     pub drain: Duration,
+    /// How long a piece of an answer may wait for its reader; then the connection is cut.
+    pub unread: Duration,
+    /// Bytes of unfinished requests of all its connections; shared with every listener that has a clone of it.
+    pub budget: Budget,
     /// Plain text may be spoken on addresses that are not loopback.
     pub insecure: bool,
+    /// Whoever connects is a peer of ours: what it says of a client's address stands. Only on loopback, until peers prove
+    /// who they are.
+    pub mesh: bool,
 }
 
 impl Default for Caps {
@@ -72,8 +74,18 @@ impl Default for Caps {
             age: Duration::from_secs(30 * 60),
             grace: Duration::from_secs(30),
             drain: Duration::from_secs(20),
+            unread: Duration::from_secs(30),
+            budget: Budget::default(),
             insecure: false,
+            mesh: false,
         }
+    }
+}
+
+impl Caps {
+    /// Limits of a listener for peers of ours: one connection carries the calls of a whole process.
+    pub fn mesh() -> Self {
+        Self { streams: 1024, calls: 1024, mesh: true, ..Self::default() }
     }
 }
 
@@ -83,11 +95,12 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     caps: Caps,
+    traffic: Arc<Traffic>,
 }
 
 impl Listener {
-    /// Binds `address`, such as `127.0.0.1:0`. Errors: `ADDRESS_UNUSABLE`, `ADDRESS_EXPOSED` for plain text beyond
-    /// loopback without `insecure`.
+    /// Binds `address`, such as `127.0.0.1:0`. Errors: `ADDRESS_UNUSABLE`, `ADDRESS_EXPOSED` beyond loopback for plain text
+    /// without `insecure` and for `mesh`.
     pub async fn bind(address: &str, caps: Caps) -> Result<Self> {
         let unusable = |cause| Error::internal("ADDRESS_UNUSABLE", format!("cannot listen on {address}")).because(cause);
         let socket = TcpListener::bind(address).await.map_err(unusable)?;
@@ -95,7 +108,10 @@ impl Listener {
         if !bound.ip().is_loopback() && !caps.insecure {
             return Err(Error::refused("ADDRESS_EXPOSED", format!("{bound} is not loopback: plain text there needs `insecure`")));
         }
-        Ok(Self { socket, address: bound, caps })
+        if !bound.ip().is_loopback() && caps.mesh {
+            return Err(Error::refused("ADDRESS_EXPOSED", format!("{bound} is not loopback: anybody there could pose as a peer")));
+        }
+        Ok(Self { socket, address: bound, caps, traffic: Arc::default() })
     }
 
     /// The address it is bound to.
@@ -103,12 +119,17 @@ impl Listener {
         self.address
     }
 
-    /// Serves until `shutdown`, then drains: no new connections, calls in flight finish within `Caps::drain`, the rest is
-    /// cut. Returns when the last connection is gone.
+    /// What passes this listener, counted from now on.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        self.traffic.clone()
+    }
+
+    /// Serves until `shutdown`, then drains: no new connections, streams are told to come again, other calls finish within
+    /// `Caps::drain`, the rest is cut. Returns when the last connection is gone.
     pub async fn serve(self, service: Http, shutdown: impl Future<Output = ()> + Send + 'static) {
         let mut shutdown = pin!(shutdown);
         let (stop, stopping) = watch::channel(false);
-        let door = Door::new(self.caps, service, stopping);
+        let door = Door::new(self.caps, self.traffic, service, stopping);
         let mut open = JoinSet::new();
         loop {
             tokio::select! {
@@ -141,6 +162,7 @@ fn note(ended: std::result::Result<(), JoinError>) {
 /// Lets connections in and counts them.
 struct Door {
     caps: Arc<Caps>,
+    traffic: Arc<Traffic>,
     service: Http,
     stopping: watch::Receiver<bool>,
     total: Arc<Semaphore>,
@@ -148,19 +170,24 @@ struct Door {
 }
 
 impl Door {
-    fn new(caps: Caps, service: Http, stopping: watch::Receiver<bool>) -> Self {
+    fn new(caps: Caps, traffic: Arc<Traffic>, service: Http, stopping: watch::Receiver<bool>) -> Self {
         let total = Arc::new(Semaphore::new(caps.connections));
-        Self { caps: Arc::new(caps), service, stopping, total, inside: Arc::default() }
+        Self { caps: Arc::new(caps), traffic, service, stopping, total, inside: Arc::default() }
     }
 
     fn enter(&self, stream: TcpStream, peer: SocketAddr, open: &mut JoinSet<()>) {
-        let Some(place) = self.place(peer) else { return info!(%peer, "connection refused: too many") };
+        let Some(place) = self.place(peer) else {
+            add(&self.traffic.refused, 1);
+            return info!(%peer, "connection refused: too many");
+        };
+        add(&self.traffic.connections, 1);
         if let Err(cause) = stream.set_nodelay(true) {
             debug!(%peer, %cause, "connection is gone already");
         }
-        let (caps, service, stopping) = (self.caps.clone(), self.service.clone(), self.stopping.clone());
+        let (line, in_flight) = Line::new(peer, self.service.clone(), self.caps.clone(), self.traffic.clone());
+        let stopping = self.stopping.clone();
         open.spawn(async move {
-            connection(stream, peer, service, &caps, stopping).await;
+            connection(stream, line, in_flight, stopping).await;
             drop(place);
         });
     }
@@ -174,7 +201,7 @@ impl Door {
             return None;
         }
         *count += 1;
-        Some(Place { inside: self.inside.clone(), address, _total: total })
+        Some(Place { inside: self.inside.clone(), address, traffic: self.traffic.clone(), _total: total })
     }
 }
 
@@ -182,11 +209,13 @@ impl Door {
 struct Place {
     inside: Arc<Mutex<HashMap<IpAddr, usize>>>,
     address: IpAddr,
+    traffic: Arc<Traffic>,
     _total: OwnedSemaphorePermit,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        add(&self.traffic.closed, 1);
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = inside.get_mut(&self.address) {
             *count -= 1;
@@ -205,44 +234,80 @@ fn neighbourhood(address: IpAddr) -> IpAddr {
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, service: Http, caps: &Caps, mut stopping: watch::Receiver<bool>) {
-    let (flying, mut in_flight) = watch::channel(0_usize);
-    let line = Line { service, peer, claims: Claims::new(), calls: Arc::new(Semaphore::new(caps.calls)), flying: Arc::new(flying) };
-    let builder = builder(caps);
+async fn connection(stream: TcpStream, line: Line, mut in_flight: watch::Receiver<Flying>, mut stopping: watch::Receiver<bool>) {
+    let (peer, caps, traffic) = (line.peer, line.caps.clone(), line.traffic.clone());
+    let builder = builder(&caps);
+    let flying = line.flying.clone();
     let serve = hyper::service::service_fn(move |request| line.clone().call(request));
-    let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), serve));
-    let mut old = pin!(sleep(jittered(caps.age)));
+    let socket = TokioIo::new(Metered { socket: stream, traffic: traffic.clone() });
+    let mut serving = pin!(builder.serve_connection(socket, serve));
+    let mut old = pin!(sleep(jitter::around(caps.age)));
     let mut stop = pin!(stopping.wait_for(|stopping| *stopping));
-    let grace = loop {
-        let quiet = *in_flight.borrow_and_update() == 0;
+    let (streams_end, cut) = loop {
+        let ((quiet, overdue), is_flood) = {
+            let flying = in_flight.borrow_and_update();
+            (flying.state(&caps), flying.is_flood())
+        };
+        // A peer carries the calls of many callers, each of whom may give up.
+        if is_flood && !caps.mesh {
+            add(&traffic.cut, 1);
+            return info!(%peer, "connection cut: too many calls were given up");
+        }
         tokio::select! {
             ended = &mut serving => return ended.unwrap_or_else(|cause| debug!(%peer, cause, "connection broke")),
-            _ = &mut stop => break caps.drain,
-            () = &mut old => break caps.grace,
-            () = sleep(caps.idle), if quiet => break caps.grace,
+            _ = &mut stop => break (Duration::ZERO, caps.drain),
+            () = &mut old => break (caps.grace / 10 * 9, caps.grace),
+            () = sleep(caps.idle), if quiet => break (Duration::ZERO, caps.grace),
+            () = until(overdue) => {
+                if in_flight.borrow().is_overdue(&caps) {
+                    add(&traffic.cut, 1);
+                    return info!(%peer, "connection cut: an answer is not read");
+                }
+            }
             _ = in_flight.changed() => {}
         }
     };
     serving.as_mut().graceful_shutdown();
-    match timeout(grace, serving).await {
-        Ok(ended) => ended.unwrap_or_else(|cause| debug!(%peer, cause, "connection broke")),
-        Err(_) => info!(%peer, "connection cut with calls in flight"),
+    let now = Instant::now();
+    let (mut streams_end, mut cut) = (pin!(sleep_until(now + streams_end)), pin!(sleep_until(now + cut)));
+    let mut told = false;
+    loop {
+        tokio::select! {
+            ended = &mut serving => return ended.unwrap_or_else(|cause| debug!(%peer, cause, "connection broke")),
+            () = &mut streams_end, if !told => {
+                told = true;
+                flying.send_modify(Flying::leave);
+            }
+            () = &mut cut => {
+                add(&traffic.cut, 1);
+                return info!(%peer, "connection cut with calls in flight");
+            }
+        }
+    }
+}
+
+/// Until this moment, or for ever.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
 fn builder(caps: &Caps) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    let header_bytes = usize::try_from(caps.header_bytes).unwrap_or(usize::MAX);
+    let list_bytes = caps.header_bytes.saturating_mul(2);
+    let header_bytes = usize::try_from(list_bytes).unwrap_or(usize::MAX);
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(caps.header_timeout)
-        .max_headers(100)
+        .max_headers(200)
         .max_buf_size(header_bytes.max(8 * 1024))
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(caps.streams)
-        .max_header_list_size(caps.header_bytes)
+        .max_header_list_size(list_bytes)
         .max_frame_size(16 * 1024)
         // One message of the usual largest size may be on its way per stream; a connection holds as much unread.
         .initial_stream_window_size(1 << 20)
@@ -256,98 +321,26 @@ fn builder(caps: &Caps) -> Builder<TokioExecutor> {
     builder
 }
 
-/// Give or take a tenth, so that connections opened together do not end together.
-fn jittered(age: Duration) -> Duration {
-    let tenth = age / 10;
-    let random = RandomState::new().build_hasher().finish();
-    let span = u64::try_from((tenth * 2).as_millis()).unwrap_or(u64::MAX).saturating_add(1);
-    age - tenth + Duration::from_millis(random % span)
-}
-
-/// One connection's side of the service.
-#[derive(Clone)]
-struct Line {
-    service: Http,
-    peer: SocketAddr,
-    claims: Claims,
-    calls: Arc<Semaphore>,
-    flying: Arc<watch::Sender<usize>>,
-}
-
-impl Line {
-    async fn call(mut self, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {
-        let flight = Flight::begin(&self.flying);
-        // The semaphore is never closed; without a permit the call would only be uncounted.
-        let permit = self.calls.clone().acquire_owned().await.ok();
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(self.peer));
-        request.extensions_mut().insert(self.claims.clone());
-        poll_fn(|cx| self.service.poll_ready(cx)).await?;
-        let response = self.service.call(request).await?;
-        Ok(response.map(|body| Counted { body, _flight: flight, _permit: permit }))
-    }
-}
-
-/// A call in flight, until its answer's last byte.
-struct Flight(Arc<watch::Sender<usize>>);
-
-impl Flight {
-    fn begin(flying: &Arc<watch::Sender<usize>>) -> Self {
-        flying.send_modify(|count| *count += 1);
-        Self(flying.clone())
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
-    }
-}
-
-/// An answer's body that keeps its call counted.
-struct Counted {
-    body: Body,
-    _flight: Flight,
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-impl http_body::Body for Counted {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use http::Response;
+
     use super::*;
+    use crate::Body;
 
     #[test]
-    fn addresses_and_ages() {
+    fn what_is_one_address() {
         let near = |text: &str| neighbourhood(text.parse().unwrap()).to_string();
         assert_eq!(near("::ffff:10.0.0.1"), "10.0.0.1");
         assert_eq!(near("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        let ages: Vec<_> = (0..100).map(|_| jittered(Duration::from_secs(100))).collect();
-        assert!(ages.iter().all(|age| (Duration::from_secs(90)..=Duration::from_secs(110)).contains(age)));
-        assert!(ages.iter().any(|age| age != &ages[0]));
     }
 
     #[test]
     fn places_are_counted_and_given_back() {
         let nothing = Http::new(tower::service_fn(|_| async { Ok(Response::new(Body::empty())) }));
         let caps = Caps { connections: 3, connections_per_address: 2, ..Caps::default() };
-        let door = Door::new(caps, nothing, watch::channel(false).1);
+        let door = Door::new(caps, Arc::default(), nothing, watch::channel(false).1);
         let place = |text: &str| door.place(text.parse().unwrap());
         let (one, _two) = (place("10.0.0.1:1").unwrap(), place("10.0.0.1:2").unwrap());
         assert!(place("10.0.0.1:3").is_none());

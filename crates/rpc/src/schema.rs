@@ -9,6 +9,7 @@ use std::time::Duration;
 use api::mozaiks::options::v1::{Access, Call, Priority};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
+use crate::metrics::{Meter, Refusals};
 use crate::names::NameField;
 use crate::options::Options;
 use crate::start;
@@ -21,6 +22,8 @@ pub struct Schema {
     pool: DescriptorPool,
     descriptor_set: Vec<u8>,
     methods: HashMap<String, Arc<Method>>,
+    /// Counts calls that failed, whatever their method.
+    pub(crate) refusals: Refusals,
 }
 
 /// One method of a contract.
@@ -38,6 +41,8 @@ pub struct Method {
     pub call: Limits,
     /// Where its request carries names.
     pub names: Vec<NameField>,
+    /// Counts its calls, so that the set of what is counted is the contracts' and no larger.
+    pub(crate) meter: Arc<Meter>,
 }
 
 /// How a method is carried, with all defaults filled in.
@@ -71,7 +76,10 @@ impl Schema {
             let method = Method::of(descriptor, &options, &mut faults);
             methods.insert(method.path.clone(), Arc::new(method));
         }
-        if faults.is_empty() { Ok(Self { pool, descriptor_set: descriptor_set.to_vec(), methods }) } else { Err(faults) }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok(Self { pool, descriptor_set: descriptor_set.to_vec(), methods, refusals: Refusals::default() })
     }
 
     /// The method at a request path. Exact: one leading slash, nothing behind.
@@ -115,6 +123,7 @@ impl Method {
             access: options.access(&descriptor),
             call,
             names: Vec::new(),
+            meter: Arc::default(),
             descriptor: descriptor.clone(),
         };
         if is_ours {

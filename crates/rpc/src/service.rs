@@ -19,16 +19,21 @@ use tonic::{Code, Status};
 use tower::{ServiceExt as _, service_fn};
 use tracing::Instrument;
 
-use crate::answer::Answer;
+use crate::answer::{self, Answer};
+use crate::claims::Claims;
 use crate::deadline::Deadline;
-use crate::envelope::{Checked, Envelopes, PREFIX_BYTES};
-use crate::guard::{self, Claims};
+use crate::envelope::{Envelopes, PREFIX_BYTES};
+use crate::guard::{self, Checked};
 use crate::listen::Peer;
+use crate::metrics::Timer;
 use crate::refuse::refuse;
 use crate::schema::{Method, Schema};
 use crate::start::is_open;
 use crate::trace::Call;
 use crate::{Body, BoxFuture, Http, access, auth};
+
+/// A request body, and the budget of its connection.
+type Asked = (Envelopes, Option<Claims>);
 
 /// Where the caller sits, set by whoever holds the socket and by nobody else.
 const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("mozaiks-client-address");
@@ -71,21 +76,45 @@ impl Stack {
     }
 
     async fn answer(&self, routes: Routes, mut request: Request<Body>) -> Response<Body> {
-        let call = Call::begin(&mut request);
-        let answered = self.serve(&call, routes, request).instrument(call.span.clone()).await;
-        let mut response = answered.unwrap_or_else(|error| refuse(error, &call.id));
+        let call = Call::begin(&mut request, self.schema.clone());
+        let mut timer = None;
+        let served = caught(self.serve(&call, &mut timer, routes, request)).instrument(call.span.clone()).await;
+        let (mut response, going_on) = match served.flatten() {
+            Ok((response, going_on)) => (response, Some(going_on)),
+            Err(error) => (refuse(error, &call.id), None),
+        };
+        let code = answer::code(response.headers());
         call.close(&mut response);
-        response
+        match (going_on, timer, code) {
+            (Some((deadline, is_stream)), Some(timer), None) => {
+                let (mut head, body) = response.into_parts();
+                let answer = Answer::new(body, deadline, is_stream, call, timer);
+                head.extensions.insert(answer.life());
+                Response::from_parts(head, Body::new(answer))
+            }
+            (_, timer, code) => {
+                timer.into_iter().for_each(|mut timer| timer.end(code.unwrap_or(Code::Unknown)));
+                response
+            }
+        }
     }
 
-    async fn serve(&self, call: &Call, routes: Routes, request: Request<Body>) -> Result<Response<Body>> {
+    /// The answer's head, and how its body may go on: until when, and whether message after message.
+    async fn serve(
+        &self,
+        call: &Call,
+        timer: &mut Option<Timer>,
+        routes: Routes,
+        request: Request<Body>,
+    ) -> Result<(Response<Body>, (Deadline, bool))> {
         let (mut head, body) = request.into_parts();
         let method = guard::head(&self.schema, &head)?;
         call.is_of(&method);
+        *timer = Some(Timer::start(method.clone()));
         let mut deadline = Deadline::of(&method, &head.headers)?;
         name_client(&mut head);
         let response = deadline.enforce(self.handle(call, &method, routes, Request::from_parts(head, body))).await?;
-        Ok(response.map(|body| Body::new(Answer::new(body, deadline, call.clone()))))
+        Ok((response, (deadline, method.descriptor.is_server_streaming())))
     }
 
     async fn handle(&self, call: &Call, method: &Arc<Method>, routes: Routes, request: Request<Body>) -> Result<Response<Body>> {
@@ -94,7 +123,7 @@ impl Stack {
         head.extensions.remove::<Cx>();
         let mut envelopes = Envelopes::new(body, method.call.max_request_bytes);
         if method.descriptor.is_client_streaming() {
-            let body = self.stream(call, method, &mut head, envelopes).await?;
+            let body = self.stream(call, method, &mut head, (envelopes, claims)).await?;
             return routed(routes, Request::from_parts(head, body)).await;
         }
         let (held, _claim) = guard::hold(&mut envelopes, claims.as_ref()).await?;
@@ -104,16 +133,17 @@ impl Stack {
     }
 
     /// A client stream is let in by its first message; later ones are confined to the same tenant as they pass.
-    async fn stream(&self, call: &Call, method: &Arc<Method>, head: &mut http::request::Parts, mut envelopes: Envelopes) -> Result<Body> {
-        let first = if method.names.is_empty() { None } else { guard::next(&mut envelopes, None).await?.map(|(message, _)| message) };
-        let message = first.as_ref().map_or(&[][..], |message| &message[PREFIX_BYTES..]);
+    async fn stream(&self, call: &Call, method: &Arc<Method>, head: &mut http::request::Parts, asked: Asked) -> Result<Body> {
+        let (mut envelopes, claims) = asked;
+        let first = if method.names.is_empty() { None } else { guard::next(&mut envelopes, claims.as_ref()).await? };
+        let message = first.as_ref().map_or(&[][..], |(message, _)| &message[PREFIX_BYTES..]);
         let cx = self.enter(call, method, head, message).await?;
         let method = method.clone();
         let check = move |message: &[u8]| match (&method.access, &cx) {
             (Some(access), Some(cx)) => access::confine(&method, access, cx, message),
             _ => Ok(()),
         };
-        Ok(Body::new(Checked::new(first, envelopes, check)))
+        Ok(Body::new(Checked::new(first, envelopes, claims, check)))
     }
 
     /// Auth and access: leaves the context in the request. None for methods that carry no rule.
@@ -150,11 +180,12 @@ fn name_client(head: &mut http::request::Parts) {
 }
 
 async fn routed(routes: Routes, request: Request<Body>) -> Result<Response<Body>> {
-    caught(routes.oneshot(request)).await.map(|Ok(response)| response)
+    let Ok(response) = routes.oneshot(request).await;
+    Ok(response)
 }
 
-/// Runs a future; a panic inside is a failure of the call and of nothing else.
-async fn caught<F: Future>(future: F) -> Result<F::Output> {
+/// Runs a future; a panic inside is a failure of the call and of nothing else. Errors: `PANIC`.
+pub async fn caught<F: Future>(future: F) -> Result<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(polled) => polled.map(Ok),

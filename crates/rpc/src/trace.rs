@@ -2,33 +2,35 @@
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::{Request, Response};
-use kernel::Cx;
+use kernel::{Cx, Error};
 use tonic::{Code, Status};
 use tracing::field::{Empty, display};
-use tracing::{Span, error, info, info_span};
+use tracing::{Span, error, info, info_span, warn};
 
 use crate::refuse::{CALL_ID, call_id};
-use crate::schema::Method;
+use crate::schema::{Method, Schema};
 
 /// One call in the log.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) id: String,
     pub(crate) span: Span,
+    schema: Arc<Schema>,
 }
 
 impl Call {
     /// Names the call; the request carries its id from here on.
-    pub(crate) fn begin<B>(request: &mut Request<B>) -> Self {
+    pub(crate) fn begin<B>(request: &mut Request<B>, schema: Arc<Schema>) -> Self {
         let id = call_id(request.headers());
         if let Ok(value) = HeaderValue::from_str(&id) {
             request.headers_mut().insert(CALL_ID, value);
         }
         let span = info_span!("call", call_id = %id, rpc = Empty, tenant = Empty, subject = Empty);
-        Self { id, span }
+        Self { id, span, schema }
     }
 
     pub(crate) fn is_of(&self, method: &Method) {
@@ -60,21 +62,34 @@ impl Call {
             return;
         }
         let Some(told) = Status::from_header_map(headers) else { return };
-        report(&self.span, status.as_ref().unwrap_or(&told));
+        self.report(status.as_ref().unwrap_or(&told));
         if let Err(status) = kernel::stamp(&told, &self.id).add_header(headers) {
-            report(&self.span, &status);
+            self.report(&status);
+        }
+    }
+
+    fn report(&self, status: &Status) {
+        self.schema.refusals.count(reason(status));
+        let (span, reason, causes) = (&self.span, kernel::error_info(status).unwrap_or_default(), causes(status));
+        let code = status.code();
+        match code {
+            Code::Internal | Code::Unknown | Code::DataLoss => error!(parent: span, ?code, reason, causes, "call failed"),
+            _ if is_ours_to_mend(code, &reason) => warn!(parent: span, ?code, reason, causes, "call failed for now"),
+            _ => info!(parent: span, ?code, reason, causes, "call refused"),
         }
     }
 }
 
-fn report(span: &Span, status: &Status) {
-    let reason = kernel::error_info(status).unwrap_or_default();
-    let causes = causes(status);
-    let code = status.code();
-    match code {
-        Code::Internal | Code::Unknown | Code::DataLoss => error!(parent: span, ?code, reason, causes, "call failed"),
-        _ => info!(parent: span, ?code, reason, causes, "call refused"),
-    }
+/// Whether the cause is on our side, though it may pass. A body that does not come and a stream that has lived its time are
+/// the caller's doing.
+fn is_ours_to_mend(code: Code, reason: &str) -> bool {
+    reason == "DISK_FULL" || (code == Code::Unavailable && !matches!(reason, "BODY_TOO_SLOW" | "STREAM_LIFETIME" | "DRAINING"))
+}
+
+/// The reason of a failure of ours, as it stands in the code: a closed set. A status that somebody else made has none.
+fn reason(status: &Status) -> &'static str {
+    let ours = status.source().and_then(|source| source.downcast_ref::<Error>());
+    ours.map_or("OTHER", Error::reason)
 }
 
 fn causes(status: &Status) -> String {

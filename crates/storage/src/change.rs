@@ -5,6 +5,7 @@ use std::sync::Arc;
 use kernel::{Error, Etag, Result, id};
 
 use crate::engine::{OnceEntry, Stored};
+use crate::patch::Numbers;
 
 /// What a domain event says about a change, published after the change is on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +52,7 @@ fn hex_half(digest: &[u8; 32]) -> String {
 #[derive(Clone, Debug)]
 pub struct Change<T> {
     pub(crate) body: T,
+    pub(crate) numbers: Numbers,
     pub(crate) events: Vec<Event>,
     pub(crate) once: Option<Once>,
 }
@@ -58,7 +60,14 @@ pub struct Change<T> {
 impl<T> Change<T> {
     /// A change to this body.
     pub fn of(body: T) -> Self {
-        Self { body, events: Vec::new(), once: None }
+        Self { body, numbers: Numbers::new(), events: Vec::new(), once: None }
+    }
+
+    /// Gives a new counter a number.
+    #[must_use]
+    pub fn number(mut self, name: &str, value: i64) -> Self {
+        self.numbers.insert(name.to_owned(), value);
+        self
     }
 
     /// Adds an event.
@@ -121,7 +130,9 @@ pub struct Seen<T> {
     pub version: i64,
     /// Its body.
     pub body: T,
-    /// Whether `Store::change` met a repeated request and applied nothing.
+    /// The numbers of a counter; empty on all others.
+    pub numbers: Numbers,
+    /// Whether `Store::change` or `Store::patch` met a repeated request and applied nothing.
     pub repeat: bool,
     once: Vec<OnceEntry>,
     actor: Arc<str>,
@@ -129,7 +140,7 @@ pub struct Seen<T> {
 
 impl<T> Seen<T> {
     pub(crate) fn new(stored: Stored, body: T, actor: Arc<str>) -> Self {
-        Self { id: stored.id, version: stored.version, body, repeat: false, once: stored.once, actor }
+        Self { id: stored.id, version: stored.version, body, numbers: stored.numbers, repeat: false, once: stored.once, actor }
     }
 
     /// The version as callers see it.

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use kernel::{Error, Result, Tenant, Time};
 use serde::{Deserialize, Serialize};
 
+use crate::patch::{self, Numbers, Op, Test};
 use crate::record::{Collection, Index, Key, Range};
 
 /// Most events of a document that wait to be published.
@@ -21,7 +22,8 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 /// Computes the key fields of a stored body, in the order of the declaration.
 pub type Rekey = fn(&str) -> Result<Vec<Option<Key>>>;
 
-/// A store of documents. Each call ends within ten seconds.
+/// A store of documents. Each call ends within ten seconds; only `define` and `sweep` are many calls in a row, and an index
+/// over many documents takes as long as it takes, up to a bound of the engine's.
 ///
 /// Errors of every call: `STORE_BUSY` (not begun), `STORE_SLOW` (a read that took too long), `STORE_BROKEN` (writes have
 /// stopped), `STORE_FAILED` and `STORE_CORRUPT` (defects); of every write: `DISK_FULL` (not applied), `MAYBE_APPLIED`.
@@ -41,7 +43,9 @@ pub type Rekey = fn(&str) -> Result<Vec<Option<Key>>>;
 /// ```
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Makes the collection servable; idempotent. On a higher version than the stored one the keys of all documents are
-    /// written anew by `rekey`, then missing indexes are built. Errors: `COLLECTION_INVALID`, `DUPLICATES`.
+    /// written anew by `rekey`, in small pieces between other changes and leaving versions, then missing indexes are built;
+    /// broken off, it goes on where it was. A lower version than the stored one changes nothing.
+    /// Errors: `COLLECTION_INVALID`, `DUPLICATES`.
     fn define(&self, collection: &'static Collection, rekey: Rekey) -> Answer<'_, ()>;
 
     /// Writes version 1 where no document, tombstone or burned id stands. An expired document without events gives way,
@@ -59,8 +63,24 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Errors: `NOT_FOUND`, `VERSION_STALE`, `OUTBOX_FULL`.
     fn remove<'a>(&'a self, tenant: &'a Tenant, place: Place, seen: i64, erase: Erase) -> Answer<'a, ()>;
 
+    /// Changes the numbers of a counter: all conditions hold at the instant of the operations, and nothing else changes but
+    /// an earlier due time, new events and the request id. Version and writer stay. A request id that is remembered
+    /// changes nothing. Where no document is and one is given to be written, it is inserted with the operations applied
+    /// to no numbers; any race makes one document.
+    /// Errors: `NOT_FOUND`, `CONDITION_FALSE`, `NUMBER_OVERFLOW`, `NUMBERS_INVALID` when they become too many,
+    /// `REQUEST_ID_REUSED`, `OUTBOX_FULL`, those of `insert`.
+    fn patch<'a>(&'a self, tenant: &'a Tenant, place: Place, amend: Amend) -> Answer<'a, Amended>;
+
+    /// Removes up to `limit` documents that are expired at `now` and have no waiting events, of all collections that were
+    /// defined, in small pieces between other changes. Tombstones and burned ids stay; an expired document of a kind that
+    /// burns its ids becomes a burned one. How many went.
+    fn sweep(&self, limit: usize, now: Time) -> Answer<'_, usize>;
+
     /// One page in the order of an index. A page may be short; the end is where no cursor comes. Errors: `RECORD_CORRUPT`.
     fn find<'a>(&'a self, tenant: &'a Tenant, scan: Scan) -> Answer<'a, Rows>;
+
+    /// How many documents a scan would list in all, counted up to its limit.
+    fn count<'a>(&'a self, tenant: &'a Tenant, scan: Scan) -> Answer<'a, usize>;
 
     /// How the engine would serve this scan, in its own words.
     fn explain<'a>(&'a self, tenant: &'a Tenant, scan: Scan) -> Answer<'a, String>;
@@ -88,6 +108,8 @@ pub struct Write {
     pub writer: i64,
     /// Canonical JSON.
     pub body: String,
+    /// The numbers of a new counter.
+    pub numbers: Numbers,
     /// Values of the declared key fields, in their order.
     pub keys: Vec<Option<Key>>,
     /// When it expires.
@@ -111,6 +133,49 @@ pub struct Erase {
     pub events: Vec<PendingEvent>,
     /// The time of the change.
     pub now: Time,
+}
+
+/// A patch ready to be applied.
+#[derive(Clone, Debug)]
+pub struct Amend {
+    /// All of them hold, or nothing changes.
+    pub conditions: Vec<(String, Test)>,
+    /// Written where no document is; its numbers, events and request id are those of this patch.
+    pub otherwise: Option<Write>,
+    /// At most one for each number.
+    pub ops: Vec<(String, Op)>,
+    /// When the document wants attention, unless it does earlier.
+    pub due: Option<Time>,
+    /// New events.
+    pub events: Vec<PendingEvent>,
+    /// The request id.
+    pub once: Option<OnceEntry>,
+    /// The time of the change.
+    pub now: Time,
+}
+
+impl Amend {
+    /// The numbers after this patch. Errors: `CONDITION_FALSE`, `NUMBER_OVERFLOW`, `NUMBERS_INVALID`.
+    pub(crate) fn apply(&self, numbers: Numbers) -> Result<Numbers> {
+        patch::admit(&self.conditions, &numbers)?;
+        patch::apply(numbers, &self.ops)
+    }
+
+    /// The document to write where none is.
+    pub(crate) fn inserted(mut self) -> Result<Option<Write>> {
+        let Some(write) = self.otherwise.take() else { return Ok(None) };
+        let numbers = self.apply(Numbers::new())?;
+        Ok(Some(Write { numbers, due: earlier(write.due, self.due), events: self.events, once: self.once, ..write }))
+    }
+}
+
+/// A document after a patch.
+#[derive(Clone, Debug)]
+pub struct Amended {
+    /// As it is now.
+    pub stored: Stored,
+    /// Whether the request id was remembered and nothing was applied.
+    pub repeat: bool,
 }
 
 /// An event that waits in its document.
@@ -150,6 +215,8 @@ pub struct Stored {
     pub version: i64,
     /// Canonical JSON.
     pub body: String,
+    /// The numbers of a counter.
+    pub numbers: Numbers,
     /// Remembered request ids, oldest first.
     pub once: Vec<OnceEntry>,
 }
@@ -214,8 +281,43 @@ pub struct Metrics {
     pub reads: u64,
     /// Changes that wait for the writer.
     pub queued: u64,
+    /// Reads that wait for a reader.
+    pub reads_queued: u64,
     /// Bytes of the write-ahead log.
     pub wal_bytes: u64,
+    /// Times that the log was moved into the database, as far as readers allowed.
+    pub log_moves: u64,
+    /// Times that changes were no longer acknowledged.
+    pub stops: u64,
+    /// Batches with a change that the full disk refused.
+    pub full: u64,
+    /// Documents that the sweeper removed.
+    pub swept: u64,
+    /// Changes of each commit.
+    pub batch: Histogram,
+    /// Microseconds of each commit: writing and syncing the log.
+    pub commit_micros: Histogram,
+}
+
+impl Metrics {
+    /// Upper bounds, inclusive, of the buckets of `batch`; the last bucket has none.
+    pub const BATCH_BOUNDS: [u64; Histogram::BUCKETS - 1] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+    /// Upper bounds, inclusive, of the buckets of `commit_micros`; the last bucket has none.
+    pub const COMMIT_MICROS_BOUNDS: [u64; Histogram::BUCKETS - 1] = [100, 250, 500, 1_000, 2_500, 10_000, 50_000, 250_000, 1_000_000];
+}
+
+/// How often values fell between bounds, and their sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    /// Values of each bucket, not added up.
+    pub counts: [u64; Self::BUCKETS],
+    /// Of all values.
+    pub sum: u64,
+}
+
+impl Histogram {
+    /// Buckets of each histogram.
+    pub const BUCKETS: usize = 10;
 }
 
 /// The events that wait after new ones have joined. Errors: `OUTBOX_FULL`.
@@ -225,6 +327,25 @@ pub(crate) fn enqueue(mut waiting: Vec<PendingEvent>, new: Vec<PendingEvent>, ve
     }
     waiting.extend(new.into_iter().map(|event| PendingEvent { version, ..event }));
     Ok(waiting)
+}
+
+/// The earlier of two times; a time is earlier than none.
+pub(crate) fn earlier(one: Option<Time>, other: Option<Time>) -> Option<Time> {
+    one.into_iter().chain(other).min()
+}
+
+/// Whether this request was met before. Errors: `REQUEST_ID_REUSED`.
+pub(crate) fn repeats(known: &[OnceEntry], new: Option<&OnceEntry>) -> Result<bool> {
+    let Some(new) = new else { return Ok(false) };
+    match known.iter().find(|entry| entry.id == new.id) {
+        None => Ok(false),
+        Some(entry) if entry.digest == new.digest => Ok(true),
+        Some(_) => Err(reused()),
+    }
+}
+
+pub(crate) fn reused() -> Error {
+    Error::refused("REQUEST_ID_REUSED", "the request id was used for another request")
 }
 
 /// The request ids remembered after a change, the oldest forgotten.

@@ -3,6 +3,7 @@
 
 mod change;
 mod engine;
+mod patch;
 mod record;
 pub mod sqlite;
 mod store;
@@ -13,8 +14,10 @@ mod value;
 
 pub use change::{Change, Event, Once, Remembered, Removal, Seen, taken};
 pub use engine::{
-    Answer, Cursor, Engine, Erase, MAX_EVENTS, MAX_REMEMBERED, Metrics, OnceEntry, PendingEvent, Place, Rekey, Rows, Scan, Stored, Write,
+    Amend, Amended, Answer, Cursor, Engine, Erase, Histogram, MAX_EVENTS, MAX_REMEMBERED, Metrics, OnceEntry, PendingEvent, Place, Rekey,
+    Rows, Scan, Stored, Write,
 };
+pub use patch::{MAX_NUMBERS, Numbers, Op, Patch, Test, standing};
 pub use record::{Collection, Index, Key, KeyType, Keys, Range, Record};
 pub use sqlite::{Durability, Sqlite};
-pub use store::{Find, Found, Store, Target};
+pub use store::{Count, Find, Found, Store, Target};

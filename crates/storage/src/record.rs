@@ -10,6 +10,28 @@ use serde::{Deserialize, Serialize};
 pub trait Record: Serialize + serde::de::DeserializeOwned + Clone + Send + Sync + 'static {
     /// Where it is stored and how it is found.
     const KIND: Collection;
+    /// Whether it is a counter: beside its body it has numbers, which `patch` changes, and it is never replaced.
+    /// ```compile_fail,E0080
+    /// # use {kernel::{Cx, Result}, serde::{Deserialize, Serialize}, storage::{Answer, Change, Collection, Keys, Record, Seen, Store}};
+    /// #[derive(Clone, Serialize, Deserialize)]
+    /// struct Hits {}
+    ///
+    /// impl Record for Hits {
+    ///     const KIND: Collection =
+    ///         Collection { name: "hits", version: 1, keys: &[], indexes: &[], burns: false, max_bytes: 0, max_items: 0 };
+    ///     const COUNTER: bool = true;
+    ///
+    ///     fn keys(&self) -> Keys {
+    ///         Keys::new()
+    ///     }
+    /// }
+    ///
+    /// fn replaced<'a>(store: &'a Store, cx: &'a Cx, seen: &'a Seen<Hits>) -> Answer<'a, Seen<Hits>> {
+    ///     Box::pin(store.replace(cx, seen, Change::of(Hits {})))
+    /// }
+    /// # std::hint::black_box(replaced as for<'a> fn(&'a _, &'a _, &'a _) -> Answer<'a, _>);
+    /// ```
+    const COUNTER: bool = false;
 
     /// The declared key fields of this body. A field left out keeps the document out of the indexes that need it.
     fn keys(&self) -> Keys;

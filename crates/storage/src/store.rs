@@ -8,13 +8,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kernel::{Clock, Cx, Error, Etag, Kind, Page, Result, id};
 
 use crate::change::{Change, Event, Once, Remembered, Removal, Seen};
-use crate::engine::{Engine, Erase, PendingEvent, Place, Scan, Stored, Write};
+use crate::engine::{Amend, Engine, Erase, PendingEvent, Place, Scan, Stored, Write, reused};
+use crate::patch::{self, Given, Patch};
 use crate::record::{Collection, Index, Key, Range, Record};
 use crate::token::Tokens;
 use crate::value::canonical;
 
 /// Most bytes of `{tenant}/{id}`.
 const MAX_NAME_BYTES: usize = 200;
+/// Most documents that are counted one by one.
+const MAX_COUNT: usize = 10_000;
 /// Reads and decisions made for a change before a busy document is given up.
 const CHANGE_TRIES: usize = 3;
 
@@ -39,6 +42,18 @@ const CHANGE_TRIES: usize = 3;
 /// # use {kernel::{Cx, Result}, storage::{Change, Find, Record, Seen, Store}};
 /// async fn insert<T: Record>(store: &Store, seen: Seen<T>) -> Result<Seen<T>> {
 ///     store.insert("usr_1", Change::of(seen.body)).await
+/// }
+/// ```
+/// ```compile_fail,E0061
+/// # use {kernel::Result, storage::{Patch, Record, Seen, Store}};
+/// async fn patch<T: Record>(store: &Store, patch: Patch<T>) -> Result<Seen<T>> {
+///     store.patch("usr_1", patch).await
+/// }
+/// ```
+/// ```compile_fail,E0061
+/// # use {kernel::Result, storage::{Count, Record, Store}};
+/// async fn count<T: Record>(store: &Store) -> Result<Count> {
+///     store.count::<T>("state", Vec::new(), 100).await
 /// }
 /// ```
 #[derive(Clone, Debug)]
@@ -81,6 +96,15 @@ pub struct Found<T> {
     pub next_token: String,
 }
 
+/// How many documents a part of an index has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// So many.
+    Exactly(usize),
+    /// More than were to be counted.
+    MoreThan(usize),
+}
+
 impl Store {
     /// A store on this engine. `page_key` seals page tokens and is the same in every replica.
     pub fn open(engine: Arc<dyn Engine>, page_key: [u8; 32], clock: Clock) -> Self {
@@ -116,8 +140,10 @@ impl Store {
         stored.map(|stored| decode(stored, actor(cx))).transpose()
     }
 
-    /// Writes the next version of what was seen. Errors: `NOT_FOUND`, `VERSION_STALE`, and those of `insert`.
+    /// Writes the next version of what was seen; a counter has no such call. Errors: `NOT_FOUND`, `VERSION_STALE`, and those
+    /// of `insert`.
     pub async fn replace<T: Record>(&self, cx: &Cx, seen: &Seen<T>, change: Change<T>) -> Result<Seen<T>> {
+        const { assert!(!T::COUNTER, "a counter is patched, not replaced") };
         let place = place::<T>(cx, &seen.id)?;
         let write = self.encode(cx, &change)?;
         let stored = self.engine.replace(cx.tenant(), place, seen.version, write).await?;
@@ -131,12 +157,54 @@ impl Store {
         self.engine.remove(cx.tenant(), place::<T>(cx, &seen.id)?, seen.version, erase).await
     }
 
+    /// Changes the numbers of a counter, all operations at once and as conditions hold at that instant; other kinds have no
+    /// such call. Version and etag stay. The document as it is now; `repeat` when the request id was met before and nothing
+    /// was applied. Errors: `NOT_FOUND`, `CONDITION_FALSE` (`standing` has the numbers), `NUMBER_OVERFLOW`,
+    /// `NUMBERS_INVALID`, `REQUEST_ID_REUSED`, and those of `insert`.
+    pub async fn patch<T: Record>(&self, cx: &Cx, id: &str, patch: Patch<T>) -> Result<Seen<T>> {
+        const { assert!(T::COUNTER, "only a counter is patched") };
+        let Patch { given, ops, due, events, once } = patch;
+        patch::check_names(ops.iter().map(|(name, _)| name))?;
+        check_size(const { &T::KIND }, 0, &events)?;
+        let (conditions, otherwise) = match given {
+            Given::Conditions(conditions) => (conditions, None),
+            Given::Upsert(body) => (Vec::new(), Some(self.encode(cx, &Change::of(body))?)),
+        };
+        let once = once.map(|once| once.entry(&cx.actor()));
+        let amend = Amend { conditions, otherwise, ops, due, events: self.pending(events), once, now: self.clock.now() };
+        let amended = self.engine.patch(cx.tenant(), place::<T>(cx, id)?, amend).await?;
+        let mut seen = decode(amended.stored, actor(cx))?;
+        seen.repeat = amended.repeat;
+        Ok(seen)
+    }
+
+    /// One round of the sweeper, over all tenants and all kinds that were defined: removes up to `limit` expired documents in
+    /// small pieces between other changes and says how many went. Fewer than `limit` = nothing more to sweep at present.
+    /// Who calls it in a loop is the caller's business; running it twice at once does no harm.
+    pub async fn sweep(&self, limit: usize) -> Result<usize> {
+        self.engine.sweep(limit, self.clock.now()).await
+    }
+
+    /// How many documents have these first keys of an index; counted up to `cap`, at most 10,000. Errors: `INDEX_UNKNOWN`,
+    /// `FIND_INVALID`.
+    pub async fn count<T: Record>(&self, cx: &Cx, index: &str, prefix: Vec<Key>, cap: usize) -> Result<Count> {
+        let index = const { &T::KIND }.index(index)?;
+        check_question::<T>(index, &prefix, None)?;
+        if cap > MAX_COUNT {
+            return Err(Error::invalid("FIND_INVALID", format!("at most {MAX_COUNT} documents are counted")));
+        }
+        let (collection, now) = (const { &T::KIND }, self.clock.now());
+        let scan = Scan { collection, index, prefix, range: None, descending: false, after: None, limit: cap + 1, now };
+        let counted = self.engine.count(cx.tenant(), scan).await?;
+        Ok(if counted > cap { Count::MoreThan(cap) } else { Count::Exactly(counted) })
+    }
+
     /// One page of a list. A page may be short; only an empty token means the end. A document that matches during the
     /// whole list comes exactly once, one whose key moves 0 to 2 times. Errors: `INDEX_UNKNOWN`, `FIND_INVALID`,
     /// `PAGE_TOKEN`, `RECORD_CORRUPT`.
     pub async fn find<T: Record>(&self, cx: &Cx, question: Find<'_>) -> Result<Found<T>> {
         let index = const { &T::KIND }.index(question.index)?;
-        check_question::<T>(index, &question)?;
+        check_question::<T>(index, &question.prefix, question.range.as_ref())?;
         let now = self.clock.now();
         let digest = question_digest::<T>(cx, &question)?;
         let token = &question.page.token;
@@ -179,7 +247,7 @@ impl Store {
                     seen.repeat = true;
                     return Ok(seen);
                 }
-                Remembered::Other => return Err(Error::refused("REQUEST_ID_REUSED", "the request id was used for another request")),
+                Remembered::Other => return Err(reused()),
                 Remembered::No => {}
             }
             Etag::check(etag, seen.version)?;
@@ -196,9 +264,14 @@ impl Store {
         let kind = const { &T::KIND };
         let body = canonical(&change.body, kind.max_items())?;
         check_size(kind, body.len(), &change.events)?;
+        patch::check_names(change.numbers.keys())?;
+        if !T::COUNTER && !change.numbers.is_empty() {
+            return Err(Error::invalid("NUMBERS_INVALID", format!("{} is no counter and has no numbers", kind.name)));
+        }
         Ok(Write {
             writer: writer()?,
             body,
+            numbers: change.numbers.clone(),
             keys: kind.arrange(change.body.keys())?,
             expires: change.body.expires(),
             due: change.body.due(),
@@ -261,16 +334,15 @@ fn decode<T: Record>(stored: Stored, actor: Arc<str>) -> Result<Seen<T>> {
     Ok(Seen::new(stored, body, actor))
 }
 
-fn check_question<T: Record>(index: &Index, question: &Find<'_>) -> Result<()> {
+fn check_question<T: Record>(index: &Index, prefix: &[Key], range: Option<&Range>) -> Result<()> {
     let typed = |(key, value): (&&str, &Key)| T::KIND.key_type(key) == Some(value.kind());
-    let range = question.range.as_ref();
-    let ends = range.iter().flat_map(|range| [&range.low, &range.high]).filter_map(|bound| match bound {
+    let ends = range.into_iter().flat_map(|range| [&range.low, &range.high]).filter_map(|bound| match bound {
         std::ops::Bound::Included(key) | std::ops::Bound::Excluded(key) => Some(key),
         std::ops::Bound::Unbounded => None,
     });
-    let next_key = index.keys.get(question.prefix.len());
-    let fits = question.prefix.len() <= index.keys.len()
-        && index.keys.iter().zip(&question.prefix).all(typed)
+    let next_key = index.keys.get(prefix.len());
+    let fits = prefix.len() <= index.keys.len()
+        && index.keys.iter().zip(prefix).all(typed)
         && ends.into_iter().all(|end| next_key.is_some_and(|key| typed((key, end))));
     if fits { Ok(()) } else { Err(Error::invalid("FIND_INVALID", format!("the question does not fit index {}", index.name))) }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use kernel::{Clock, Cx, Error, Page};
 use serde::{Deserialize, Serialize};
-use storage::{Change, Collection, Durability, Find, Index, Key, KeyType, Keys, Record, Seen, Sqlite, Store, taken};
+use storage::{Change, Collection, Durability, Find, Index, Key, KeyType, Keys, Once, Patch, Record, Seen, Sqlite, Store, taken};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Note {
@@ -29,6 +29,19 @@ impl Record for Note {
 
     fn keys(&self) -> Keys {
         Keys::new().with("text", self.text.as_str())
+    }
+}
+
+/// A counter.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Sum {}
+
+impl Record for Sum {
+    const KIND: Collection = Collection { name: "sums", version: 1, keys: &[], indexes: &[], burns: false, max_bytes: 0, max_items: 0 };
+    const COUNTER: bool = true;
+
+    fn keys(&self) -> Keys {
+        Keys::new()
     }
 }
 
@@ -61,6 +74,7 @@ impl Drop for Dir {
 async fn open(dir: &Path) -> Result<Store, Error> {
     let store = Store::open(Arc::new(Sqlite::open(dir, Durability::Full)?), [7; 32], Clock::system());
     store.define::<Note>().await?;
+    store.define::<Sum>().await?;
     Ok(store)
 }
 
@@ -119,8 +133,14 @@ async fn write_until_killed() {
     let start = list::<Note>(&store, "text", Vec::new()).await.unwrap().len();
     for n in start.. {
         put(&store, &format!("n{n:06}"), &format!("{n:06}")).await;
+        store.patch(&cx(), "sum", counted(n)).await.unwrap();
         println!("acknowledged {n}");
     }
+}
+
+/// One more, once for each number.
+fn counted(n: usize) -> Patch<Sum> {
+    Patch::upsert(Sum {}).inc("written", 1).once(Once::of(&format!("write-{n}"), [7; 32]).unwrap())
 }
 
 #[tokio::test]
@@ -145,6 +165,10 @@ async fn a_kill_loses_nothing_acknowledged() {
         let store = open(&dir.data()).await.expect("the lock of a killed process is taken over");
         let kept = list::<Note>(&store, "text", Vec::new()).await.unwrap().len();
         assert!(kept > last, "round {round}: {last} was acknowledged, {kept} are there");
+        let repeated = store.patch(&cx(), "sum", counted(last)).await.unwrap();
+        assert!(repeated.repeat, "round {round}: a repeat after the crash takes no second effect");
+        let sum = store.patch(&cx(), "sum", counted(kept - 1)).await.unwrap().numbers["written"];
+        assert_eq!(usize::try_from(sum).unwrap(), kept, "round {round}: each took effect once");
     }
 }
 

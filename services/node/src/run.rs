@@ -19,6 +19,10 @@ use crate::control;
 use crate::keys::Master;
 use crate::shutdown::Signals;
 
+/// How often expired documents are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Expired documents of one round: a few milliseconds of the writer's time.
+const SWEEP_LIMIT: usize = 200;
 /// Longest time that calls in flight get after the doors have closed.
 const FINISH: Duration = Duration::from_secs(20);
 
@@ -57,8 +61,9 @@ pub(crate) fn ground(config: &Config) -> Result<Ground> {
 pub(crate) async fn run<F: Future<Output = Result<()>>>(config: Config, when_up: impl FnOnce(Up) -> F) -> Result<()> {
     let mut signals = Signals::listen()?;
     let ground = ground(&config)?;
-    let public = Listener::bind(&config.listen.gateway, Caps { insecure: config.insecure, ..Caps::default() }).await?;
-    let admin = Listener::bind(&config.listen.admin, Caps::default()).await?;
+    let caps = Caps { insecure: config.insecure, ..Caps::default() };
+    let admin_caps = Caps { budget: caps.budget.clone(), ..Caps::default() };
+    let (public, admin) = (Listener::bind(&config.listen.gateway, caps).await?, Listener::bind(&config.listen.admin, admin_caps).await?);
     let (gateway_url, admin_url) = (format!("http://{}", public.address()), format!("http://{}", admin.address()));
     let public_url = if config.public_url.is_empty() { gateway_url.clone() } else { config.public_url.clone() };
 
@@ -88,6 +93,7 @@ pub(crate) async fn run<F: Future<Output = Result<()>>>(config: Config, when_up:
     let doors = [serve(public, door, stopped.clone()), serve(admin, inner_door, stopped)];
     announce(&gateway_url, &admin_url)?;
     ready.send_replace(true);
+    let sweep = tokio::spawn(sweep(ground.store.clone()));
     let watch = tokio::spawn(watch_store(ground.store, ready.clone()));
     tracing::info!(gateway = gateway_url, admin = admin_url, "ready");
     let up = Up { admin: admin_url, public_url, operators, hub };
@@ -98,6 +104,7 @@ pub(crate) async fn run<F: Future<Output = Result<()>>>(config: Config, when_up:
 
     tracing::info!(seconds = config.drain_seconds, "draining");
     watch.abort();
+    sweep.abort();
     ready.send_replace(false);
     tokio::select! {
         () = tokio::time::sleep(Duration::from_secs(config.drain_seconds)) => {}
@@ -173,6 +180,24 @@ async fn watch_store(store: Store, ready: watch::Sender<bool>) {
             Err(error) if changed => tracing::error!(?error, "not ready"),
             Ok(()) if changed => tracing::warn!("ready again"),
             _ => {}
+        }
+    }
+}
+
+/// Takes what has expired out of the store, a little at a time: guards of addresses, ended sessions, old intents.
+async fn sweep(store: Store) {
+    let mut beat = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        beat.tick().await;
+        loop {
+            match store.sweep(SWEEP_LIMIT).await {
+                Ok(swept) if swept >= SWEEP_LIMIT => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(?error, "sweep");
+                    break;
+                }
+            }
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Reflection and health as tools see them.
 
+use std::sync::Arc;
+
 use prost::Message;
-use rpc::{Http, Schema, admin};
+use rpc::{Http, Meters, Schema, admin};
 use tokio::sync::watch;
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
@@ -16,8 +18,8 @@ const SERVICE: &str = "mozaiks.identity.v1.AppsService";
 
 fn served(ready: bool) -> (Http, watch::Sender<bool>) {
     let (sender, receiver) = watch::channel(ready);
-    let schema = Schema::read(api::DESCRIPTORS).unwrap();
-    (admin(&schema, receiver, Sample::new().service).unwrap(), sender)
+    let schema = Arc::new(Schema::read(api::DESCRIPTORS).unwrap());
+    (admin(&schema, receiver, Meters::default(), Sample::new().service).unwrap(), sender)
 }
 
 async fn asked(service: &Http, path: &str, message: &impl Message) -> Answer {

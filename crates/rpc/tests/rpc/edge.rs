@@ -1,15 +1,17 @@
 //! Peers in process: what travels on, what does not, and what stands in for a peer that is not there.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api::mozaiks::identity::v1 as pb;
 use api::mozaiks::identity::v1::apps_service_client::AppsServiceClient;
-use api::mozaiks::identity::v1::apps_service_server::{AppsService, AppsServiceServer};
 use kernel::{Clock, Credential, Cx, Error, Subject, SubjectKind, Tenant, Time, Verified};
-use rpc::{BoxFuture, Hub, Open, Schema, Service, Stack, Verifier};
+use rpc::{BoxFuture, Http, Hub, Open, Schema, Service, Stack, Verifier};
 use tonic::service::Routes;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response};
+use tower::service_fn;
 
+use crate::handmade::unary;
 use crate::sample::Sample;
 use crate::wire::{by, call, named, with};
 
@@ -20,6 +22,36 @@ async fn the_rest_of_the_deadline_the_token_and_the_call_id_travel_on() {
     let request = with(by("ann", named("Relay", "apps/acme/notes/n1")), "x-request-id", "first-call");
     let text = call(&sample.service, with(request, "grpc-timeout", "1S")).await.text();
     assert_eq!(text, "acme nobody first-call enters=false Bearer test.ann.sig 900m -");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_never_grows() {
+    let sample = Sample::new();
+    sample.hub.install("sample", sample.service.clone());
+    for (onward, seen) in [("1H", "900m"), ("100m", "100m"), ("1S", "900m"), ("899999u", "899999u")] {
+        let request = with(by("ann", named("Relay", "apps/acme/notes/n1")), "x-onward-timeout", onward);
+        let text = call(&sample.service, with(request, "grpc-timeout", "1S")).await.text();
+        assert!(text.contains(&format!(" {seen} ")), "{onward}: {text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_nothing_left_no_peer_is_called() {
+    let sample = Sample::new();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    sample.hub.install(
+        "sample",
+        Http::new(service_fn(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            std::future::pending()
+        })),
+    );
+    for (timeout, called) in [("2m", 0), ("3m", 1)] {
+        let request = with(by("ann", named("Relay", "apps/acme/notes/n1")), "grpc-timeout", timeout);
+        assert_eq!(call(&sample.service, request).await.reason(), "DEADLINE_EXCEEDED");
+        assert_eq!(calls.load(Ordering::SeqCst), called, "{timeout}");
+    }
 }
 
 #[tokio::test]
@@ -39,24 +71,22 @@ async fn a_peer_is_found_when_it_is_first_called() {
 }
 
 /// Answers what it was asked.
-pub(crate) struct Apps;
-
-#[tonic::async_trait]
-impl AppsService for Apps {
-    async fn create_app(&self, request: Request<pb::CreateAppRequest>) -> Result<Response<pb::CreateAppResponse>, Status> {
+pub(crate) fn apps() -> Routes {
+    let create = async |request: Request<pb::CreateAppRequest>| {
         let (_, ask) = request.open()?;
         Ok(Response::new(pb::CreateAppResponse { app: ask.app }))
-    }
-
-    async fn get_app(&self, request: Request<pb::GetAppRequest>) -> Result<Response<pb::GetAppResponse>, Status> {
+    };
+    let get = async |request: Request<pb::GetAppRequest>| {
         let (cx, ask) = request.open()?;
         Ok(Response::new(pb::GetAppResponse { app: Some(pb::App { name: ask.name, etag: cx.actor(), ..Default::default() }) }))
-    }
-
-    async fn list_apps(&self, request: Request<pb::ListAppsRequest>) -> Result<Response<pb::ListAppsResponse>, Status> {
+    };
+    let list = async |request: Request<pb::ListAppsRequest>| {
         let (_, ask) = request.open()?;
         Ok(Response::new(pb::ListAppsResponse { next_page_token: ask.page_size.to_string(), ..Default::default() }))
-    }
+    };
+    let path = |method| format!("/mozaiks.identity.v1.AppsService/{method}");
+    let router = axum::Router::new().route(&path("CreateApp"), unary(create));
+    router.route(&path("GetApp"), unary(get)).route(&path("ListApps"), unary(list)).into()
 }
 
 fn ann() -> Verified {
@@ -76,7 +106,7 @@ fn client() -> AppsServiceClient<rpc::Channel> {
     let schema = Arc::new(Schema::read(api::DESCRIPTORS).unwrap());
     let stack = Stack { schema, verifier: Arc::new(Trusting), clock: Clock::from_fn(Time::default) };
     let hub = Hub::new();
-    hub.install("identity", stack.wrap(Service { name: "identity", routes: Routes::new(AppsServiceServer::new(Apps)) }));
+    hub.install("identity", stack.wrap(Service { name: "identity", routes: apps() }));
     AppsServiceClient::new(hub.edge("identity").on(&Cx::verified(ann(), Credential::new("a.b.c"), "edge-call")))
 }
 
@@ -112,7 +142,7 @@ async fn without_a_stack_nothing_opens() {
 async fn bytes_that_are_no_message_are_the_callers_fault() {
     let schema = Arc::new(Schema::read(api::DESCRIPTORS).unwrap());
     let stack = Stack { schema, verifier: Arc::new(Trusting), clock: Clock::from_fn(Time::default) };
-    let service = stack.wrap(Service { name: "identity", routes: Routes::new(AppsServiceServer::new(Apps)) });
+    let service = stack.wrap(Service { name: "identity", routes: apps() });
     // display_name of the app is no UTF-8.
     let mut request = by("ann", crate::wire::ask("CreateApp", b"\x0a\x03\x12\x01\xff"));
     *request.uri_mut() = "/mozaiks.identity.v1.AppsService/CreateApp".parse().unwrap();

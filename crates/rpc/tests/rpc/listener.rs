@@ -1,33 +1,40 @@
 //! The accept loop over real sockets: rows 15 and 16 of the table of tonic's faults, caps, slow clients, drain.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rpc::{Caps, Listener};
+use rpc::{Caps, Listener, Traffic};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tonic::Code;
+use tonic_types::StatusExt;
 
 use crate::sample::Sample;
-use crate::wire::{Connection, eventually, named, with};
+use crate::wire::{Connection, eventually, framed, named, string_field, with};
 
 const NOTE: &str = "apps/acme/notes/n1";
 
 /// The sample service on a free port.
 pub(crate) struct Server {
     pub(crate) sample: Sample,
-    address: SocketAddr,
-    stop: oneshot::Sender<()>,
-    served: JoinHandle<()>,
+    pub(crate) address: SocketAddr,
+    pub(crate) stop: oneshot::Sender<()>,
+    pub(crate) served: JoinHandle<()>,
+    pub(crate) traffic: Arc<Traffic>,
 }
 
 impl Server {
     pub(crate) async fn start(caps: Caps) -> Self {
+        Self::at("127.0.0.1:0", caps).await
+    }
+
+    pub(crate) async fn at(address: &str, caps: Caps) -> Self {
         let sample = Sample::new();
-        let listener = Listener::bind("127.0.0.1:0", caps).await.unwrap();
+        let listener = Listener::bind(address, caps).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let address = listener.address();
         let shutdown = async {
@@ -35,20 +42,21 @@ impl Server {
                 std::future::pending::<()>().await;
             }
         };
+        let traffic = listener.traffic();
         let served = tokio::spawn(listener.serve(sample.service.clone(), shutdown));
-        Self { sample, address, stop, served }
+        Self { sample, address, stop, served, traffic }
     }
 
     pub(crate) async fn connect(&self) -> Connection {
         Connection::open(self.address).await
     }
 
-    async fn socket(&self) -> TcpStream {
+    pub(crate) async fn socket(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 }
 
-async fn is_closed(socket: &mut TcpStream) -> bool {
+pub(crate) async fn is_closed(socket: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
     timeout(Duration::from_secs(5), socket.read_to_end(&mut rest)).await.is_ok()
 }
@@ -92,7 +100,7 @@ async fn fault_16_limits_are_announced() {
     let mut settings = vec![0; usize::from(head[2])];
     socket.read_exact(&mut settings).await.unwrap();
     let value = |id: u8| settings.chunks(6).find(|entry| entry[1] == id).map(|entry| u32::from_be_bytes(entry[2..].try_into().unwrap()));
-    assert_eq!((value(3), value(6)), (Some(128), Some(16 * 1024)));
+    assert_eq!((value(3), value(6)), (Some(128), Some(32 * 1024)));
 }
 
 #[tokio::test]
@@ -138,13 +146,13 @@ async fn a_call_in_flight_keeps_its_connection() {
 }
 
 #[tokio::test]
-async fn headers_beyond_their_limit_are_refused() {
+async fn headers_beyond_twice_their_limit_are_refused_unread() {
     let server = Server::start(Caps::default()).await;
-    let big = with(named("Look", NOTE), "x-big", &"x".repeat(20_000));
+    let big = with(named("Look", NOTE), "x-big", &"x".repeat(40_000));
     let response = server.connect().await.send.send_request(big).await;
     assert!(response.is_ok_and(|response| response.status() == 431));
     let mut socket = server.socket().await;
-    socket.write_all(format!("POST / HTTP/1.1\r\nx-big: {}\r\n\r\n", "x".repeat(20_000)).as_bytes()).await.unwrap();
+    socket.write_all(format!("POST / HTTP/1.1\r\nx-big: {}\r\n\r\n", "x".repeat(40_000)).as_bytes()).await.unwrap();
     let mut start = [0; 12];
     socket.read_exact(&mut start).await.unwrap();
     assert_eq!(&start, b"HTTP/1.1 431");
@@ -154,12 +162,79 @@ async fn headers_beyond_their_limit_are_refused() {
 async fn a_drain_finishes_calls_and_then_returns() {
     let server = Server::start(Caps::default()).await;
     let connection = server.connect().await;
-    let running = tokio::spawn(async move { connection.call(with(named("Tick", NOTE), "grpc-timeout", "250m")).await });
+    let running = tokio::spawn(async move { connection.call(with(named("Hang", NOTE), "grpc-timeout", "250m")).await });
     eventually(|| async { server.sample.running() == 1 }).await;
     server.stop.send(()).unwrap();
     assert_eq!(running.await.unwrap().code(), Code::DeadlineExceeded);
     timeout(Duration::from_secs(5), server.served).await.unwrap().unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_drain_tells_streams_to_come_again() {
+    let server = Server::start(Caps::default()).await;
+    let connection = server.connect().await;
+    let stream = tokio::spawn(async move { connection.call(named("Tick", NOTE)).await });
+    eventually(|| async { server.sample.running() == 1 }).await;
+    let start = Instant::now();
+    server.stop.send(()).unwrap();
+    let answer = stream.await.unwrap();
+    assert_eq!((answer.code(), answer.reason().as_str()), (Code::Unavailable, "DRAINING"));
+    let wait = answer.status.get_details_retry_info().unwrap().retry_delay.unwrap();
+    assert!(wait <= Duration::from_secs(2) && !answer.messages.is_empty(), "{wait:?}");
+    timeout(Duration::from_secs(5), server.served).await.unwrap().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(2), "nothing is waited for");
+}
+
+#[tokio::test]
+async fn a_stream_on_an_old_connection_is_told_before_the_cut() {
+    let (age, grace) = (Duration::from_millis(100), Duration::from_millis(500));
+    let server = Server::start(Caps { age, grace, ..Caps::default() }).await;
+    let start = Instant::now();
+    let answer = server.connect().await.call(named("Tick", NOTE)).await;
+    assert_eq!((answer.code(), answer.reason().as_str()), (Code::Unavailable, "DRAINING"));
+    assert!(start.elapsed() >= age - age / 10 + grace / 10 * 9, "the grace is used");
+    assert!(answer.messages.len() >= 4);
+}
+
+#[tokio::test]
+async fn a_drain_closes_connections_of_http_1() {
+    let server = Server::start(Caps::default()).await;
+    let mut socket = server.socket().await;
+    let body = framed(&string_field(1, NOTE));
+    let head = "POST /mozaiks.sample.v1.NotesService/Hang HTTP/1.1\r\nhost: x\r\ncontent-type: application/grpc\r\ngrpc-timeout: 250m\r\n";
+    let request = [format!("{head}content-length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat();
+    socket.write_all(&request).await.unwrap();
+    eventually(|| async { server.sample.running() == 1 }).await;
+    server.stop.send(()).unwrap();
+    let mut answer = String::new();
+    timeout(Duration::from_secs(5), socket.read_to_string(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert!(answer.contains("\r\ngrpc-status: 4\r\n"), "{answer}");
+}
+
+/// A client whose windows never open.
+async fn blind(server: &Server) -> Connection {
+    let mut builder = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+    let io = hyper_util::rt::TokioIo::new(server.socket().await);
+    let (send, driver) = builder.initial_stream_window_size(0).handshake(io).await.unwrap();
+    Connection { send, driver: tokio::spawn(driver) }
+}
+
+#[tokio::test]
+async fn who_does_not_read_cannot_hold_a_stream_past_its_end() {
+    let server = Server::start(Caps::default()).await;
+    for method in ["Tick", "Big"] {
+        let start = Instant::now();
+        let connection = blind(&server).await;
+        let request = with(named(method, NOTE), "grpc-timeout", "250m");
+        let response = connection.send.clone().send_request(request).await.unwrap();
+        assert!(timeout(Duration::from_secs(5), connection.driver).await.is_ok(), "{method} is held");
+        assert!(start.elapsed() >= Duration::from_millis(1_250), "a reader has a second more");
+        drop(response);
+        eventually(|| async { server.sample.running() == 0 }).await;
+    }
+    assert_eq!(server.connect().await.call(named("Big", NOTE)).await.messages[0].len(), (1 << 20) + 4);
 }
 
 #[tokio::test]

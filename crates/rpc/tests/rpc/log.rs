@@ -68,3 +68,11 @@ fn a_filter_that_is_none_is_refused() {
 async fn success_is_silent() {
     assert_eq!(logged(vec![named("Look", "apps/acme/notes/n1")]).await, [""; 0]);
 }
+
+#[tokio::test]
+async fn what_an_operator_can_mend_is_a_warning() {
+    // Its only peer is nowhere.
+    let lines = logged(vec![by("ann", named("Relay", "apps/acme/notes/n1"))]).await;
+    let told: Vec<_> = lines.iter().filter(|line| line.contains("call failed for now")).collect();
+    assert!(told.len() == 1 && told[0].contains("WARN") && told[0].contains("NO_READY_PEER"), "{lines:?}");
+}

@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use kernel::{Clock, Credential, Cx, Error, Result, Subject, SubjectKind, Tenant, Time, Verified};
-use rpc::{Body, BoxFuture, Edge, Http, Hub, Service, Stack, Verifier};
+use rpc::{Body, BoxFuture, Edge, Http, Hub, Schema, Service, Stack, Verifier};
 use tokio_stream::{Stream, StreamExt};
 use tonic::Status;
 use tower::ServiceExt;
@@ -49,6 +49,7 @@ fn person(who: &str) -> Result<Verified> {
 #[derive(Clone)]
 pub(crate) struct Sample {
     pub(crate) service: Http,
+    pub(crate) schema: Arc<Schema>,
     pub(crate) hub: Hub,
     /// Handlers that are running now.
     pub(crate) running: Arc<AtomicUsize>,
@@ -62,9 +63,10 @@ impl Sample {
             let handler = handler.clone();
             async move { handler.answer(request.map(Body::new)).await.into_response() }
         });
-        let stack = Stack { schema: Arc::new(contracts::sample()), verifier: Arc::new(People), clock: clock() };
+        let schema = Arc::new(contracts::sample());
+        let stack = Stack { schema: schema.clone(), verifier: Arc::new(People), clock: clock() };
         let service = stack.wrap(Service { name: "sample", routes: router.into() });
-        Self { service, hub, running }
+        Self { service, schema, hub, running }
     }
 
     pub(crate) fn running(&self) -> usize {
@@ -109,7 +111,10 @@ impl Handler {
             "GetNote" => refused(missing(request).await),
             "Relay" => self.relay(&cx, request).await,
             "Tick" => stream(tokio_stream::iter(1..=100).throttle(Duration::from_millis(100)).map(move |n| (n, &running).0)),
+            "Stall" => stream(tokio_stream::iter(1..=2).chain(tokio_stream::pending()).map(move |n| (n, &running).0)),
             "Trip" => stream(tokio_stream::iter(1..=2).map(|n| if n == 2 { panic!("the stream broke") } else { n })),
+            "Big" => frames(tokio_stream::once(Frame::data(framed(&[&[0x0a, 0x80, 0x80, 0x40][..], &[b'x'; 1 << 20]].concat()).into()))),
+            "Chat" => echo(request.into_body()),
             "Upload" => count(request.into_body()).await,
             _ => told(&seen(&cx, request.headers())),
         }
@@ -118,8 +123,10 @@ impl Handler {
     /// Calls itself over an edge and answers what the peer saw.
     async fn relay(&self, cx: &Cx, request: Request<Body>) -> Response<Body> {
         let onward = Request::post("/mozaiks.sample.v1.NotesService/Look").header("content-type", "application/grpc");
-        let onward = onward.extension(Cx::system(Tenant::platform(), "forged")).body(request.into_body());
-        let Ok(response) = self.peer.on(cx).oneshot(onward.unwrap()).await;
+        let onward = onward.extension(Cx::system(Tenant::platform(), "forged"));
+        let timeout = request.headers().get("x-onward-timeout").map(|timeout| ("grpc-timeout", timeout.clone()));
+        let onward = timeout.into_iter().fold(onward, |onward, (name, value)| onward.header(name, value));
+        let Ok(response) = self.peer.on(cx).oneshot(onward.body(request.into_body()).unwrap()).await;
         response
     }
 }
@@ -156,6 +163,12 @@ fn frames(data: impl Stream<Item = Frame<Bytes>> + Send + 'static) -> Response<B
     let end = HeaderMap::from_iter([(Status::GRPC_STATUS, "0".parse().unwrap())]);
     let body = StreamBody::new(data.chain(tokio_stream::once(Frame::trailers(end))).map(Ok::<_, Status>));
     Response::builder().header("content-type", "application/grpc").body(Body::new(body)).unwrap()
+}
+
+/// Every message comes back as it is.
+fn echo(body: Body) -> Response<Body> {
+    let frames = http_body_util::BodyStream::new(body).filter_map(|frame| frame.ok()?.into_data().ok());
+    self::frames(frames.map(Frame::data))
 }
 
 async fn count(body: Body) -> Response<Body> {

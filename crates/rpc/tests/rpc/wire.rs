@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rpc::{Body, Http};
@@ -85,6 +85,13 @@ pub(crate) fn with(mut request: Request<Body>, name: &'static str, value: &str) 
 
 pub(crate) fn by(who: &str, request: Request<Body>) -> Request<Body> {
     with(request, "authorization", &format!("Bearer test.{who}.sig"))
+}
+
+/// The same call, its prefix in one frame and its message in the next: in between, the message is claimed and not there.
+pub(crate) fn in_two_pieces(bytes: &[u8], request: Request<Body>) -> Request<Body> {
+    let (prefix, message) = bytes.split_at(5);
+    let frames = [prefix, message].map(|piece| Ok::<_, Status>(Frame::data(Bytes::copy_from_slice(piece))));
+    request.map(|_| Body::new(StreamBody::new(tokio_stream::iter(frames))))
 }
 
 /// A body that gives these bytes and then stays open for ever.

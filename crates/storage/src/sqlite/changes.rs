@@ -2,14 +2,15 @@
 
 use kernel::{Error, Tenant, Time};
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, ErrorCode, params_from_iter};
 use serde::Serialize;
 
 use super::fault::Fault;
-use super::reads::{holder, list};
+use super::reads::{self, holder, list};
 use super::sql::{column, table, value, violated};
 use crate::change::already_exists;
-use crate::engine::{Erase, OnceEntry, PendingEvent, Place, Scan, Stored, Write, enqueue, remember};
+use crate::engine::{Amend, Amended, Erase, OnceEntry, PendingEvent, Place, Scan, Stored, Write, earlier, enqueue, remember, repeats};
+use crate::patch::Numbers;
 use crate::record::{Index, Key};
 
 /// Values of the column `del`.
@@ -59,16 +60,8 @@ impl Envelope {
     }
 }
 
-/// See `Engine::insert`.
+/// See `Engine::insert`. Nearly always nothing is in the way, so it is looked for only after the row was refused.
 pub(super) fn insert(conn: &Connection, tenant: &Tenant, place: Place, write: Write) -> Result<Stored, Fault> {
-    if let Some(found) = Envelope::read(conn, tenant, &place)? {
-        if found.writer == write.writer {
-            return Ok(applied(place, write, found.version, found.once));
-        }
-        if !vacate(conn, tenant, &place, &found, write.now)? || place.collection.burns {
-            return Err(already_exists("_id").into());
-        }
-    }
     let waiting = enqueue(Vec::new(), write.events.clone(), 1)?;
     let once = remember(Vec::new(), write.once.clone(), 1, write.now);
     let mut row = Assignments::default();
@@ -80,11 +73,26 @@ pub(super) fn insert(conn: &Connection, tenant: &Tenant, place: Place, write: Wr
     row.set("exp", write.expires.map(Time::micros));
     row.set("due", write.due.map(Time::micros));
     row.set("obn", (!waiting.is_empty()).then(|| write.now.micros()));
+    row.set_numbers(&write.numbers)?;
     row.set_list("ob", &waiting)?;
     row.set_list("once", &once)?;
     let marks = vec!["?"; row.columns.len()].join(", ");
     let sql = format!("INSERT INTO {} ({}) VALUES ({marks})", table(place.collection), row.columns.join(", "));
-    put(conn, tenant, &place, &write, (&sql, &row.values))?;
+    let inserted = conn.prepare_cached(&sql)?.execute(params_from_iter(&row.values));
+    if let Err(cause) = inserted {
+        if cause.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
+            return Err(cause.into());
+        }
+        if let Some(found) = Envelope::read(conn, tenant, &place)? {
+            if found.writer == write.writer {
+                return Ok(applied(place, write, found.version, found.once));
+            }
+            if !vacate(conn, tenant, &place, &found, write.now)? || place.collection.burns {
+                return Err(already_exists("_id").into());
+            }
+        }
+        put(conn, tenant, &place, &write, (&sql, &row.values))?;
+    }
     Ok(applied(place, write, 1, once))
 }
 
@@ -108,6 +116,32 @@ pub(super) fn replace(conn: &Connection, tenant: &Tenant, place: Place, seen: i6
     let sql = row.update(tenant, &place);
     put(conn, tenant, &place, &write, (&sql, &row.values))?;
     Ok(applied(place, write, version, once))
+}
+
+/// See `Engine::patch`.
+pub(super) fn patch(conn: &Connection, tenant: &Tenant, place: Place, amend: Amend) -> Result<Amended, Fault> {
+    let absent = || Error::not_found(&place.id);
+    let Some(found) = Envelope::read(conn, tenant, &place)?.filter(|found| found.present(amend.now)) else {
+        let write = amend.inserted()?.ok_or_else(absent)?;
+        return Ok(Amended { stored: insert(conn, tenant, place, write)?, repeat: false });
+    };
+    let stored = reads::get(conn, tenant, &place, amend.now)?.ok_or_else(absent)?;
+    if repeats(&found.once, amend.once.as_ref())? {
+        return Ok(Amended { stored, repeat: true });
+    }
+    let numbers = amend.apply(stored.numbers)?;
+    let mut row = Assignments::default();
+    row.set_numbers(&numbers)?;
+    let due = earlier(found.due.map(Time::from_micros), amend.due);
+    row.set_changed("due", found.due, due.map(Time::micros));
+    if !amend.events.is_empty() {
+        row.set_events(found.publish, found.waiting, amend.events, (found.version, amend.now))?;
+    }
+    let once = remember(found.once, amend.once, found.version, amend.now);
+    row.set_list("once", &once)?;
+    let sql = row.update(tenant, &place);
+    conn.prepare_cached(&sql)?.execute(params_from_iter(row.values))?;
+    Ok(Amended { stored: Stored { numbers, once, ..stored }, repeat: false })
 }
 
 /// See `Engine::remove`.
@@ -141,7 +175,7 @@ fn next_version(found: &Envelope, seen: i64) -> Result<i64, Error> {
 }
 
 fn applied(place: Place, write: Write, version: i64, once: Vec<OnceEntry>) -> Stored {
-    Stored { id: place.id, version, body: write.body, once }
+    Stored { id: place.id, version, body: write.body, numbers: write.numbers, once }
 }
 
 /// Runs an insert or update. Where a unique key is held by an expired document, that one goes first.
@@ -160,9 +194,13 @@ fn vacate_key(conn: &Connection, tenant: &Tenant, place: &Place, index: &'static
     let prefix: Vec<Key> = index.keys.iter().filter_map(keys).collect();
     let scan = Scan { collection: place.collection, index, prefix, range: None, descending: false, after: None, limit: 1, now: write.now };
     let Some(id) = holder(conn, tenant, &scan)? else { return Ok(false) };
-    let place = Place { id, ..place.clone() };
-    match Envelope::read(conn, tenant, &place)? {
-        Some(found) => vacate(conn, tenant, &place, &found, write.now),
+    vacate_expired(conn, tenant, &Place { id, ..place.clone() }, write.now)
+}
+
+/// Removes the document if it is expired and has no events. Whether it was so.
+pub(super) fn vacate_expired(conn: &Connection, tenant: &Tenant, place: &Place, now: Time) -> Result<bool, Fault> {
+    match Envelope::read(conn, tenant, place)? {
+        Some(found) => vacate(conn, tenant, place, &found, now),
         None => Ok(false),
     }
 }
@@ -201,6 +239,10 @@ fn bury(conn: &Connection, tenant: &Tenant, place: &Place, mut row: Assignments)
     let sql = row.update(tenant, place);
     conn.prepare_cached(&sql)?.execute(params_from_iter(row.values))?;
     Ok(())
+}
+
+fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|cause| Error::internal("STORE_FAILED", "a column was not encoded").because(cause))
 }
 
 /// Columns and what they are set to.
@@ -257,10 +299,14 @@ impl Assignments {
     }
 
     fn set_list<T: Serialize>(&mut self, column: &str, items: &[T]) -> Result<(), Error> {
-        let encode =
-            |items| serde_json::to_string(items).map_err(|cause| Error::internal("STORE_FAILED", "a list was not encoded").because(cause));
-        let text = if items.is_empty() { None } else { Some(encode(items)?) };
+        let text = if items.is_empty() { None } else { Some(json(items)?) };
         self.set(column, text);
+        Ok(())
+    }
+
+    fn set_numbers(&mut self, numbers: &Numbers) -> Result<(), Error> {
+        let text = if numbers.is_empty() { None } else { Some(json(numbers)?) };
+        self.set("n", text);
         Ok(())
     }
 

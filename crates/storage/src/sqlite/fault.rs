@@ -24,7 +24,8 @@ impl From<rusqlite::Error> for Fault {
         let error = match cause.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => disk_full(),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => busy(),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::internal("STORE_CORRUPT", "the database file is damaged"),
+            Some(ErrorCode::OperationInterrupted) => slow(),
+            Some(code) if is_damage(code) => damaged(),
             None if matches!(cause, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..)) => {
                 Error::internal("RECORD_CORRUPT", "a column holds what was never written")
             }
@@ -32,6 +33,11 @@ impl From<rusqlite::Error> for Fault {
         };
         Self(error.because(cause))
     }
+}
+
+/// Whether the database file itself is at fault. What it holds is lost in part; only a backup helps.
+pub(super) fn is_damage(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
 }
 
 /// Runs a piece of setting up, outside of any queue.
@@ -53,6 +59,11 @@ pub(super) fn slow() -> Error {
 
 pub(super) fn broken() -> Error {
     Error::unavailable("STORE_BROKEN", "the store does not take changes at present; nothing was changed").retry_after(RETRY_AFTER)
+}
+
+/// `Location::name` adds where.
+pub(super) fn damaged() -> Error {
+    Error::internal("STORE_CORRUPT", "the database file is damaged")
 }
 
 pub(super) fn maybe_applied() -> Error {

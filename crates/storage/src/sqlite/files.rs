@@ -40,9 +40,10 @@ impl Location {
             return plainly(|| prepared(Connection::open_in_memory()?));
         };
         create(path).map_err(|cause| unusable(path, cause))?;
-        let conn = plainly(|| {
+        let opened = plainly(|| {
             let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-            conn.execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864")?;
+            log_ahead(&conn)?;
+            conn.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864")?;
             conn.execute_batch(match durability {
                 Durability::Full => "PRAGMA synchronous = FULL",
                 Durability::Normal => "PRAGMA synchronous = NORMAL",
@@ -50,7 +51,8 @@ impl Location {
             let conn = prepared(conn)?;
             move_log(&conn)?;
             Ok(conn)
-        })?;
+        });
+        let conn = opened.map_err(|error| self.name(error))?;
         sync(path).map_err(|cause| unusable(path, cause))?;
         Ok(conn)
     }
@@ -66,11 +68,30 @@ impl Location {
     /// Opens for reading; none where only the writer can read.
     pub(super) fn reader(&self) -> Result<Option<Connection>> {
         let Self::File(path, _) = self else { return Ok(None) };
-        plainly(|| {
+        let opened = plainly(|| {
             let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
             configure(&conn)?;
             Ok(Some(conn))
-        })
+        });
+        opened.map_err(|error| self.name(error))
+    }
+
+    /// Says of a damaged database where it is and what helps.
+    pub(super) fn name(&self, error: Error) -> Error {
+        match self {
+            Self::File(path, _) if error.reason() == "STORE_CORRUPT" => {
+                Error::internal("STORE_CORRUPT", format!("{} is damaged; restore a backup", path.display())).because(error)
+            }
+            _ => error,
+        }
+    }
+
+    /// Where it is, for the log.
+    pub(super) fn folder(&self) -> String {
+        match self {
+            Self::Memory => "memory".to_owned(),
+            Self::File(path, _) => path.parent().unwrap_or(path).display().to_string(),
+        }
     }
 
     /// Bytes of the log.
@@ -92,6 +113,15 @@ fn prepared(conn: Connection) -> Result<Connection, Fault> {
     configure(&conn)?;
     schema::prepare(&conn)?;
     Ok(conn)
+}
+
+/// A failure on the way is not an error to SQLite: it would go on with a journal, and none of our promises.
+fn log_ahead(conn: &Connection) -> Result<(), Fault> {
+    let mode: String = conn.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
+    if mode == "wal" {
+        return Ok(());
+    }
+    Err(Error::unavailable("STORE_UNUSABLE", format!("the database keeps no write-ahead log, its mode stays {mode}")).into())
 }
 
 fn move_log(conn: &Connection) -> Result<(), Fault> {
@@ -135,7 +165,9 @@ impl Lock {
             Err(TryLockError::WouldBlock) => return Err(locked(&path, &mut file)),
             Err(TryLockError::Error(cause)) => return Err(unusable(&path, cause)),
         }
-        let named = file.set_len(0).and_then(|()| file.write_all(holder().as_bytes())).and_then(|()| file.sync_all());
+        // Never empty on the way: whoever comes second reads it at any moment.
+        let holder = holder();
+        let named = file.write_all(holder.as_bytes()).and_then(|()| file.set_len(holder.len() as u64)).and_then(|()| file.sync_all());
         named.map_err(|cause| unusable(&path, cause))?;
         Ok(Self { _file: file })
     }
@@ -143,13 +175,17 @@ impl Lock {
 
 fn holder() -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "unknown".to_owned());
-    format!("host {} pid {} since {}", host.trim(), std::process::id(), Clock::system().now().seconds())
+    format!("host {} pid {} since {}\n", host.trim(), std::process::id(), Clock::system().now().seconds())
 }
 
+/// A line that is not whole was caught while it was written, or before.
 fn locked(path: &Path, file: &mut File) -> Error {
-    let mut holder = String::new();
-    match file.read_to_string(&mut holder) {
-        Ok(_) => Error::refused("STORE_LOCKED", format!("{} is held by {holder}", path.display())),
-        Err(cause) => Error::refused("STORE_LOCKED", format!("{} is held", path.display())).because(cause),
+    let mut text = String::new();
+    let read = file.read_to_string(&mut text);
+    let holder = text.split_once('\n').map_or("another process", |(holder, _)| holder);
+    let locked = Error::refused("STORE_LOCKED", format!("{} is held by {holder}", path.display()));
+    match read {
+        Ok(_) => locked,
+        Err(cause) => locked.because(cause),
     }
 }

@@ -1,14 +1,18 @@
 //! The embedded engine: SQLite in one directory, one writer thread, reader threads beside it. The default of every node.
 
 mod changes;
+mod expiry;
 mod fault;
 mod files;
+mod meter;
 mod queue;
 mod reads;
 mod schema;
 mod sql;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_faults;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -20,11 +24,12 @@ use std::thread::{self, JoinHandle};
 use kernel::{Error, Result, Tenant, Time};
 use rusqlite::Connection;
 
-use self::fault::{Fault, broken, maybe_applied, slow};
+use self::fault::{Fault, broken, damaged, maybe_applied, slow};
 use self::files::{Location, Lock};
+use self::meter::Health;
 use self::queue::{Job, Queue};
-use self::writer::{Health, Writer};
-use crate::engine::{Answer, Engine, Erase, Metrics, Place, Rekey, Rows, Scan, Stored, Write};
+use self::writer::Writer;
+use crate::engine::{Amend, Amended, Answer, Engine, Erase, Metrics, Place, Rekey, Rows, Scan, Stored, Write};
 use crate::record::Collection;
 
 /// Threads that read beside the writer.
@@ -47,6 +52,7 @@ pub struct Sqlite {
     readers: Option<Served>,
     health: Arc<Health>,
     reads: AtomicU64,
+    defined: Mutex<Vec<&'static Collection>>,
     location: Location,
     _lock: Option<Lock>,
     temporary: Option<PathBuf>,
@@ -87,29 +93,59 @@ impl Sqlite {
         let writer = Writer::new(conn, location.clone(), health.clone(), jobs);
         let writer = Some(Served { queue, threads: vec![spawn("store-writer", move || writer.run())?] });
         let readers = start_readers(&location)?;
-        Ok(Self { writer, readers, health, reads: AtomicU64::new(0), location, _lock: lock, temporary })
+        Ok(Self { writer, readers, health, reads: AtomicU64::new(0), defined: Mutex::default(), location, _lock: lock, temporary })
     }
 
     async fn change<R: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static) -> Result<R> {
-        self.writer.as_ref().ok_or_else(broken)?.queue.call(work).await
+        self.writer.as_ref().ok_or_else(broken)?.queue.call(work).await.map_err(|error| self.location.name(error))
     }
 
     /// In memory the writer reads, too, and answers after its commit.
     async fn read<R: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static) -> Result<R> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        self.readers.as_ref().or(self.writer.as_ref()).ok_or_else(broken)?.queue.call(work).await
+        let served = self.readers.as_ref().or(self.writer.as_ref()).ok_or_else(broken)?;
+        served.queue.call(work).await.map_err(|error| self.location.name(error))
+    }
+
+    /// As `change`, for work whose length nobody knows.
+    async fn change_patiently<R: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static) -> Result<R> {
+        let done = self.writer.as_ref().ok_or_else(broken)?.queue.call_within(2 * schema::MAX_BUILD_TIME, work).await;
+        done.map_err(|error| self.location.name(error))
     }
 
     async fn define_now(&self, collection: &'static Collection, rekey: Rekey) -> Result<()> {
         collection.check()?;
-        if !self.change(move |conn| schema::begin(conn, collection)).await? {
-            return Ok(());
+        let mut reached = self.change_patiently(move |conn| schema::begin(conn, collection)).await?;
+        let raised = reached.is_some();
+        while let Some(after) = reached {
+            reached = self.change_patiently(move |conn| schema::rekey(conn, collection, &after, rekey)).await?;
         }
-        let mut after = Some((String::new(), String::new()));
-        while let Some(done) = after {
-            after = self.change(move |conn| schema::rekey(conn, collection, &done, rekey)).await?;
+        if raised {
+            for index in collection.indexes {
+                self.change_patiently(move |conn| schema::build_declared(conn, collection, index)).await?;
+            }
+            self.change_patiently(move |conn| schema::finish(conn, collection)).await?;
         }
-        self.change(move |conn| schema::finish(conn, collection)).await
+        let mut defined = self.defined.lock().unwrap_or_else(PoisonError::into_inner);
+        if defined.iter().all(|known| known.name != collection.name) {
+            defined.push(collection);
+        }
+        Ok(())
+    }
+
+    async fn sweep_now(&self, limit: usize, now: Time) -> Result<usize> {
+        let defined = self.defined.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut swept = 0;
+        for collection in defined {
+            let mut more = true;
+            while more && swept < limit {
+                let few = (limit - swept).min(expiry::BATCH);
+                let gone = self.change(move |conn| expiry::sweep(conn, collection, few, now)).await?;
+                self.health.swept(gone);
+                (swept, more) = (swept + gone, gone == few);
+            }
+        }
+        Ok(swept)
     }
 }
 
@@ -189,9 +225,23 @@ impl Engine for Sqlite {
         Box::pin(self.change(move |conn| changes::remove(conn, &tenant, &place, seen, erase)))
     }
 
+    fn patch<'a>(&'a self, tenant: &'a Tenant, place: Place, amend: Amend) -> Answer<'a, Amended> {
+        let tenant = tenant.clone();
+        Box::pin(self.change(move |conn| changes::patch(conn, &tenant, place, amend)))
+    }
+
+    fn sweep(&self, limit: usize, now: Time) -> Answer<'_, usize> {
+        Box::pin(self.sweep_now(limit, now))
+    }
+
     fn find<'a>(&'a self, tenant: &'a Tenant, scan: Scan) -> Answer<'a, Rows> {
         let tenant = tenant.clone();
         Box::pin(self.read(move |conn| reads::find(conn, &tenant, &scan)))
+    }
+
+    fn count<'a>(&'a self, tenant: &'a Tenant, scan: Scan) -> Answer<'a, usize> {
+        let tenant = tenant.clone();
+        Box::pin(self.read(move |conn| reads::count(conn, &tenant, &scan)))
     }
 
     fn explain<'a>(&'a self, tenant: &'a Tenant, scan: Scan) -> Answer<'a, String> {
@@ -200,17 +250,20 @@ impl Engine for Sqlite {
     }
 
     fn ready(&self) -> Result<()> {
+        if self.health.damaged.load(Ordering::Acquire) {
+            return Err(self.location.name(damaged()));
+        }
         let stopped = [&self.writer, &self.readers].into_iter().flatten().any(Served::has_stopped);
         if stopped || self.health.broken.load(Ordering::Acquire) { Err(broken()) } else { Ok(()) }
     }
 
     fn metrics(&self) -> Metrics {
         Metrics {
-            changes: self.health.changes.load(Ordering::Relaxed),
-            commits: self.health.commits.load(Ordering::Relaxed),
             reads: self.reads.load(Ordering::Relaxed),
             queued: self.writer.as_ref().map_or(0, |writer| writer.queue.len() as u64),
+            reads_queued: self.readers.as_ref().map_or(0, |readers| readers.queue.len() as u64),
             wal_bytes: self.location.wal_bytes(),
+            ..self.health.metrics()
         }
     }
 }

@@ -22,6 +22,9 @@ pub(super) trait Job: Send {
     /// Does the work, unless nobody waits for it any more. The reason of the failure, if it failed.
     fn run(&mut self, conn: &Connection) -> Option<&'static str>;
 
+    /// The reason of the failure, once it has run and failed.
+    fn reason(&self) -> Option<&'static str>;
+
     /// Gives the result to the caller, or `failure` in its place.
     fn answer(self: Box<Self>, failure: Option<Error>);
 }
@@ -30,7 +33,7 @@ struct Task<R, W> {
     work: Option<W>,
     result: Option<Result<R>>,
     reply: oneshot::Sender<Result<R>>,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
 }
 
 impl<R: Send, W: FnOnce(&Connection) -> Result<R, Fault> + Send> Job for Task<R, W> {
@@ -39,14 +42,19 @@ impl<R: Send, W: FnOnce(&Connection) -> Result<R, Fault> + Send> Job for Task<R,
             return None;
         }
         let result = self.work.take()?(conn).map_err(|fault| fault.0);
-        let reason = result.as_ref().err().map(Error::reason);
         self.result = Some(result);
-        reason
+        self.reason()
+    }
+
+    fn reason(&self) -> Option<&'static str> {
+        self.result.as_ref()?.as_ref().err().map(Error::reason)
     }
 
     fn answer(self: Box<Self>, failure: Option<Error>) {
-        let Some(result) = failure.map(Err).or(self.result) else { return };
-        drop(self.reply.send(result)); // fails only when the caller has gone
+        let Self { result, reply, room, .. } = *self;
+        drop(room); // whoever has an answer waits no longer
+        let Some(result) = failure.map(Err).or(result) else { return };
+        drop(reply.send(result)); // fails only when the caller has gone
     }
 }
 
@@ -67,11 +75,20 @@ impl Queue {
     /// Has this work done. Errors: `STORE_BUSY` when no room came free in time, `STORE_BROKEN` when the thread is gone,
     /// the queue's own when the answer did not come in time, and those of the work.
     pub(super) async fn call<R: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static) -> Result<R> {
-        let deadline = Instant::now() + CALL_DEADLINE;
+        self.call_within(CALL_DEADLINE, work).await
+    }
+
+    /// As `call`, with this much time.
+    pub(super) async fn call_within<R: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static,
+    ) -> Result<R> {
+        let deadline = Instant::now() + limit;
         let room = timeout_at(deadline, self.room.clone().acquire_owned()).await.map_err(|_| busy())?;
         let room = room.map_err(|closed| broken().because(closed))?;
         let (reply, answer) = oneshot::channel();
-        let task = Task { work: Some(work), result: None, reply, _room: room };
+        let task = Task { work: Some(work), result: None, reply, room };
         self.sender.send(Box::new(task)).map_err(|_| broken())?;
         match timeout_at(deadline, answer).await {
             Ok(Ok(result)) => result,

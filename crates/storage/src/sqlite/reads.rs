@@ -1,15 +1,18 @@
 //! Reads: one document by id, one page of an index. Every statement begins with the tenant.
 
 use std::ops::Bound;
+use std::time::{Duration, Instant};
 
 use kernel::{Error, Result, Tenant, Time};
 use rusqlite::types::{FromSqlError, Value};
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
+use serde::de::DeserializeOwned;
 
-use super::fault::Fault;
+use super::fault::{Fault, slow};
 use super::schema::index_name;
 use super::sql::{column, key, presence, present, table};
 use crate::engine::{Cursor, Place, Rows, Scan, Stored};
+use crate::patch::Numbers;
 use crate::record::{Collection, Key, Range};
 
 /// Bytes of bodies after which a page ends early: it has to fit into one message.
@@ -17,26 +20,36 @@ const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
 /// Expired documents passed over before a page ends early, so that every read is short.
 const MAX_SKIPPED: usize = 1_000;
 
+/// Longest time of a read: while it lasts the log cannot be emptied.
+const MAX_READ_TIME: Duration = Duration::from_secs(5);
+
 /// Columns of a stored document, as `stored` reads them.
-const COLUMNS: &str = "id, v, b, once, crc, exp";
+const COLUMNS: &str = "id, v, b, n, once, crc, exp";
+/// Where `exp` stands among them.
+const EXPIRES: usize = 6;
+/// Where the keys of a cursor stand behind them.
+const KEYS: usize = 7;
 
 pub(super) fn get(conn: &Connection, tenant: &Tenant, place: &Place, now: Time) -> Result<Option<Stored>, Fault> {
     let sql = format!("SELECT {COLUMNS} FROM {} WHERE t = ?1 AND id = ?2 AND del = 0", table(place.collection));
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query((tenant.as_str(), &place.id))?;
     match rows.next()? {
-        Some(row) if !expired(row, now)? => Ok(Some(stored(row, place.collection)?)),
+        Some(row) if !expired(row, EXPIRES, now)? => Ok(Some(stored(row, place.collection)?)),
         _ => Ok(None),
     }
 }
 
-fn expired(row: &Row<'_>, now: Time) -> rusqlite::Result<bool> {
-    Ok(row.get::<_, Option<i64>>(5)?.is_some_and(|expires| expires <= now.micros()))
+fn expired(row: &Row<'_>, at: usize, now: Time) -> rusqlite::Result<bool> {
+    Ok(row.get::<_, Option<i64>>(at)?.is_some_and(|expires| expires <= now.micros()))
 }
 
 fn stored(row: &Row<'_>, collection: &Collection) -> Result<Stored, Fault> {
     let id: String = row.get(0)?;
-    let read = || Ok((Stored { id: id.clone(), version: row.get(1)?, body: row.get(2)?, once: list(row, 3)? }, row.get(4)?));
+    let read = || {
+        let stored = Stored { id: id.clone(), version: row.get(1)?, body: row.get(2)?, numbers: numbers(row, 3)?, once: list(row, 4)? };
+        Ok((stored, row.get(5)?))
+    };
     let unreadable = |cause: rusqlite::Error| {
         Error::internal("RECORD_CORRUPT", format!("{} {id} holds what was never written", collection.name)).because(cause)
     };
@@ -45,14 +58,23 @@ fn stored(row: &Row<'_>, collection: &Collection) -> Result<Stored, Fault> {
 }
 
 /// A column that holds a JSON array; NULL = empty.
-pub(super) fn list<T: serde::de::DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<Vec<T>> {
-    let Some(text) = row.get_ref(at)?.as_str_or_null()? else { return Ok(Vec::new()) };
+pub(super) fn list<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<Vec<T>> {
+    json(row, at)
+}
+
+/// The column of the numbers.
+fn numbers(row: &Row<'_>, at: usize) -> rusqlite::Result<Numbers> {
+    json(row, at)
+}
+
+fn json<T: DeserializeOwned + Default>(row: &Row<'_>, at: usize) -> rusqlite::Result<T> {
+    let Some(text) = row.get_ref(at)?.as_str_or_null()? else { return Ok(T::default()) };
     serde_json::from_str(text).map_err(|cause| FromSqlError::Other(Box::new(cause)).into())
 }
 
 /// One page, in the order of the index; see `Engine::find`.
 pub(super) fn find(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<Rows, Fault> {
-    let (sql, values) = statement(tenant, scan);
+    let (sql, values) = statement(tenant, scan, COLUMNS);
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let mut page = Rows { items: Vec::new(), next: None };
@@ -64,7 +86,7 @@ pub(super) fn find(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<Ro
             break;
         }
         last = Some(cursor(row, scan)?);
-        if expired(row, scan.now)? {
+        if expired(row, EXPIRES, scan.now)? {
             skipped += 1;
         } else {
             let item = stored(row, scan.collection)?;
@@ -75,9 +97,27 @@ pub(super) fn find(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<Ro
     Ok(page)
 }
 
+/// See `Engine::count`. Given up after a while: expired documents are passed over, and there may be many.
+pub(super) fn count(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<usize, Fault> {
+    let (sql, values) = statement(tenant, scan, "exp");
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query(params_from_iter(values))?;
+    let (mut counted, started) = (0, Instant::now());
+    while let Some(row) = rows.next()? {
+        if counted == scan.limit {
+            break;
+        }
+        if started.elapsed() > MAX_READ_TIME {
+            return Err(slow().into());
+        }
+        counted += usize::from(!expired(row, 0, scan.now)?);
+    }
+    Ok(counted)
+}
+
 /// How SQLite would serve this scan.
 pub(super) fn explain(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<String, Fault> {
-    let (sql, values) = statement(tenant, scan);
+    let (sql, values) = statement(tenant, scan, COLUMNS);
     let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
     let steps: Vec<String> = statement.query_map(params_from_iter(values), |row| row.get(3))?.collect::<rusqlite::Result<_>>()?;
     Ok(steps.join("; "))
@@ -86,12 +126,12 @@ pub(super) fn explain(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result
 fn cursor(row: &Row<'_>, scan: &Scan) -> Result<Cursor, Fault> {
     let rest = scan.index.keys.iter().skip(scan.prefix.len());
     let kinds = rest.filter_map(|name| scan.collection.key_type(name));
-    let keys = kinds.enumerate().map(|(at, kind)| key(kind, row.get_ref(6 + at)?)).collect::<Result<_, Fault>>()?;
+    let keys = kinds.enumerate().map(|(at, kind)| key(kind, row.get_ref(KEYS + at)?)).collect::<Result<_, Fault>>()?;
     Ok(Cursor { keys, id: row.get(0)? })
 }
 
 /// `INDEXED BY` fails where the index cannot serve; the presence terms are what lets a partial index serve.
-fn statement(tenant: &Tenant, scan: &Scan) -> (String, Vec<Value>) {
+fn statement(tenant: &Tenant, scan: &Scan, select: &str) -> (String, Vec<Value>) {
     let columns: Vec<_> = scan.index.keys.iter().map(|name| column(name)).collect();
     let (fixed, order) = columns.split_at(scan.prefix.len());
     let mut values = vec![Value::Text(tenant.as_str().to_owned())];
@@ -113,7 +153,7 @@ fn statement(tenant: &Tenant, scan: &Scan) -> (String, Vec<Value>) {
     let keys: String = order.iter().map(|name| format!(", {name}")).collect();
     let order_by = if sorted.is_empty() { String::new() } else { format!(" ORDER BY {}", sorted.join(", ")) };
     let sql = format!(
-        "SELECT {COLUMNS}{keys} FROM {} INDEXED BY {} WHERE {}{order_by}",
+        "SELECT {select}{keys} FROM {} INDEXED BY {} WHERE {}{order_by}",
         table(scan.collection),
         index_name(scan.collection, scan.index.name),
         terms.join(" AND ")
@@ -162,6 +202,6 @@ fn past(cursor: &Cursor, order: &[String], operator: &str, unique: bool) -> Opti
 
 /// The id of the document that holds these keys of a unique index.
 pub(super) fn holder(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<Option<String>, Fault> {
-    let (sql, values) = statement(tenant, scan);
+    let (sql, values) = statement(tenant, scan, "id");
     Ok(conn.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0)).optional()?)
 }

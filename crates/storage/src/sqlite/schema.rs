@@ -1,20 +1,31 @@
 //! Tables and indexes: made, compared with the declaration, and filled anew when a declaration is raised. Runs on the
 //! writer's connection alone.
 
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
 use kernel::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
+use super::expiry;
 use super::fault::Fault;
+use super::spawn;
 use super::sql::{column, presence, table, value, violated};
 use crate::engine::{Rekey, Stored};
+use crate::patch::Numbers;
 use crate::record::{Collection, Index, KeyType};
 
 /// Layout of the database file that this code reads and writes.
 const LAYOUT: i64 = 1;
 /// Documents whose keys are written anew in one piece of work.
 const REKEY_BATCH: usize = 200;
+/// Longest time that building an index may hold up changes: an index over a hundred million documents takes less.
+pub(super) const MAX_BUILD_TIME: Duration = Duration::from_secs(300);
 
-/// Makes the table of collections. Errors: `STORE_NEWER` when a newer version of this software has changed the layout.
+/// The last document, tenant and id, whose keys were written anew.
+pub(super) type Reached = (String, String);
+
+/// Makes the tables about collections. Errors: `STORE_NEWER` when a newer version of this software has changed the layout.
 pub(super) fn prepare(conn: &Connection) -> Result<(), Fault> {
     let layout: i64 = conn.query_row("PRAGMA user_version", (), |row| row.get(0))?;
     if layout > LAYOUT {
@@ -22,22 +33,27 @@ pub(super) fn prepare(conn: &Connection) -> Result<(), Fault> {
     }
     if layout < LAYOUT {
         conn.execute_batch(
-            "CREATE TABLE IF NOT EXISTS _collections (name TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT; PRAGMA user_version = 1",
+            "CREATE TABLE IF NOT EXISTS _collections (name TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT; \
+             PRAGMA user_version = 1",
         )?;
     }
+    conn.execute_batch(
+        "CREATE TABLE IF NOT EXISTS _rekeys (name TEXT PRIMARY KEY, version INTEGER NOT NULL, t TEXT NOT NULL, id TEXT NOT NULL) STRICT",
+    )?;
     Ok(())
 }
 
-/// Makes the table, or compares it with the declaration. Whether keys must be written anew before `finish`.
-pub(super) fn begin(conn: &Connection, collection: &Collection) -> Result<bool, Fault> {
+/// Makes the table, or compares it with the declaration. After which document keys must be written anew before `finish`;
+/// none when they need not be.
+pub(super) fn begin(conn: &Connection, collection: &Collection) -> Result<Option<Reached>, Fault> {
     let stored = conn.query_row("SELECT version FROM _collections WHERE name = ?1", [collection.name], |row| row.get::<_, u32>(0));
     let Some(version) = stored.optional()? else {
         conn.execute_batch(&table_sql(collection))?;
-        finish(conn, collection)?;
-        return Ok(false);
+        complete(conn, collection)?;
+        return Ok(None);
     };
     if version > collection.version {
-        return Ok(false);
+        return Ok(None);
     }
     let raised = version < collection.version;
     for (name, kind) in collection.keys {
@@ -50,47 +66,62 @@ pub(super) fn begin(conn: &Connection, collection: &Collection) -> Result<bool, 
             _ => return Err(differs(collection, name).into()),
         }
     }
-    if !raised {
-        finish(conn, collection)?;
+    if raised {
+        return Ok(Some(progress(conn, collection)?));
     }
-    Ok(raised)
+    complete(conn, collection)?;
+    Ok(None)
 }
 
-/// Builds missing indexes and notes the version. Errors: `DUPLICATES` naming up to 10 documents.
-pub(super) fn finish(conn: &Connection, collection: &Collection) -> Result<(), Fault> {
+/// Where this raise was broken off, or the beginning. A program of the stored version that ran in between has forgotten it,
+/// since it wrote documents with the old keys alone.
+fn progress(conn: &Connection, collection: &Collection) -> rusqlite::Result<Reached> {
+    let sql = "SELECT t, id FROM _rekeys WHERE name = ?1 AND version = ?2";
+    let reached = conn.query_row(sql, (collection.name, collection.version), |row| Ok((row.get(0)?, row.get(1)?)));
+    Ok(reached.optional()?.unwrap_or_default())
+}
+
+fn complete(conn: &Connection, collection: &Collection) -> Result<(), Fault> {
     for index in collection.indexes {
-        let built = build(conn, collection, index.name, &index_sql(collection, index));
-        if built.is_err() && index.unique {
-            let ids = duplicates(conn, collection, index)?;
-            if !ids.is_empty() {
-                return Err(duplicated(collection, index, &ids).into());
-            }
-        }
-        built?;
+        build_declared(conn, collection, index)?;
     }
-    for name in ["obn", "due", "exp"] {
-        let sql = format!("CREATE INDEX {} ON {}({name}) WHERE {name} IS NOT NULL", index_name(collection, name), table(collection));
+    finish(conn, collection)
+}
+
+/// Builds a declared index if it is missing. Errors: `DUPLICATES` naming up to 10 documents.
+pub(super) fn build_declared(conn: &Connection, collection: &Collection, index: &Index) -> Result<(), Fault> {
+    let built = build(conn, collection, index.name, &index_sql(collection, index));
+    if built.is_err() && index.unique {
+        let ids = duplicates(conn, collection, index)?;
+        if !ids.is_empty() {
+            return Err(duplicated(collection, index, &ids).into());
+        }
+    }
+    built
+}
+
+/// Builds the engine's own indexes where they are missing, and notes the version.
+pub(super) fn finish(conn: &Connection, collection: &Collection) -> Result<(), Fault> {
+    let own = [("obn", "obn", "obn IS NOT NULL"), ("due", "due", "due IS NOT NULL"), (expiry::INDEX, "exp", expiry::PRESENCE)];
+    for (name, column, presence) in own {
+        let sql = format!("CREATE INDEX {} ON {}({column}) WHERE {presence}", index_name(collection, name), table(collection));
         build(conn, collection, name, &sql)?;
     }
     let sql = "INSERT INTO _collections VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET version = excluded.version";
     conn.execute(sql, (collection.name, collection.version))?;
+    conn.execute("DELETE FROM _rekeys WHERE name = ?1", [collection.name])?;
     Ok(())
 }
 
 /// Writes the keys of the next documents anew, leaving version and writer. The last document done; none at the end.
-pub(super) fn rekey(
-    conn: &Connection,
-    collection: &'static Collection,
-    after: &(String, String),
-    rekey: Rekey,
-) -> Result<Option<(String, String)>, Fault> {
+pub(super) fn rekey(conn: &Connection, collection: &'static Collection, after: &Reached, rekey: Rekey) -> Result<Option<Reached>, Fault> {
     let sql = format!(
         "SELECT t, id, v, b, crc FROM {} WHERE (t, id) > (?1, ?2) AND del = 0 ORDER BY t, id LIMIT {REKEY_BATCH}",
         table(collection)
     );
     let mut statement = conn.prepare_cached(&sql)?;
     let rows = statement.query_map((&after.0, &after.1), |row| {
-        let stored = Stored { id: row.get(1)?, version: row.get(2)?, body: row.get(3)?, once: Vec::new() };
+        let stored = Stored { id: row.get(1)?, version: row.get(2)?, body: row.get(3)?, numbers: Numbers::new(), once: Vec::new() };
         Ok((row.get::<_, String>(0)?, stored, row.get::<_, i64>(4)?))
     })?;
     let mut last = None;
@@ -110,7 +141,30 @@ pub(super) fn rekey(
         }
         last = Some((tenant, stored.id));
     }
+    if let Some((tenant, id)) = &last {
+        let sql = "INSERT OR REPLACE INTO _rekeys (name, version, t, id) VALUES (?1, ?2, ?3, ?4)";
+        conn.execute(sql, (collection.name, collection.version, tenant, id))?;
+    }
     Ok(last)
+}
+
+/// Interrupts the work when it takes longer than `limit`. Errors: `STORE_SLOW`, those of the work.
+pub(super) fn bounded<T>(conn: &Connection, limit: Duration, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    let handle = conn.get_interrupt_handle();
+    let (running, ended) = mpsc::channel::<()>();
+    let watch = spawn("store-watch", move || {
+        let mut wait = limit;
+        while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+            handle.interrupt();
+            wait = Duration::from_millis(1); // an interrupt between two statements is forgotten
+        }
+    })?;
+    let result = work();
+    drop(running);
+    if watch.join().is_err() {
+        tracing::error!("a thread of the store had panicked");
+    }
+    result
 }
 
 fn table_sql(collection: &Collection) -> String {
@@ -158,7 +212,7 @@ fn build(conn: &Connection, collection: &Collection, index: &str, sql: &str) -> 
     match present {
         Some(present) if present == sql => Ok(()),
         Some(_) => Err(differs(collection, index).into()),
-        None => Ok(conn.execute_batch(sql)?),
+        None => bounded(conn, MAX_BUILD_TIME, || Ok(conn.execute_batch(sql)?)),
     }
 }
 

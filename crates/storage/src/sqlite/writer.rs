@@ -2,15 +2,16 @@
 //! acknowledging when a commit fails for any reason but a full disk. Knows no table.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use kernel::Error;
 use rusqlite::{Connection, ErrorCode};
 
-use super::fault::{broken, busy, disk_full, maybe_applied, plainly};
+use super::fault::{broken, busy, damaged, disk_full, is_damage, maybe_applied, plainly};
 use super::files::Location;
+use super::meter::Health;
 use super::queue::Job;
 
 /// Most changes of one commit.
@@ -19,36 +20,42 @@ const MAX_BATCH: usize = 512;
 const MAX_BATCH_TIME: Duration = Duration::from_millis(2);
 /// After so much idle time the log is moved into the database.
 const IDLE: Duration = Duration::from_millis(200);
-/// Between two attempts to open a broken store again.
+/// Pages of the log that are moved into the database without waiting for an idle moment: 16 MiB.
+const MAX_LOG_PAGES: i64 = 4_000;
+/// Between two attempts to open a broken store again. A disk counts as full for as long after it refused a change.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
 
-/// What the writer tells the rest of the engine.
-#[derive(Debug, Default)]
-pub(super) struct Health {
-    pub(super) broken: AtomicBool,
-    pub(super) changes: AtomicU64,
-    pub(super) commits: AtomicU64,
+/// What the writer does after a batch that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// Goes on: nothing was changed, and the next batch may succeed.
+    GoOn,
+    /// Opens the database again: what stands on the disk is not known to be sound.
+    Reopen,
+    /// Takes no change ever again: what stands on the disk is known not to be sound.
+    Stop,
 }
 
 /// Why a whole batch came to nothing.
-enum Lost {
-    /// The disk is full, or another process holds the database. Nothing was changed, and the next batch may succeed.
-    Refused(fn() -> Error),
-    /// What stands on the disk is not known to be sound.
-    Broken(fn() -> Error),
+struct Lost {
+    error: fn() -> Error,
+    next: Next,
 }
 
 pub(super) struct Writer {
-    conn: Connection,
+    /// None while it is opened again.
+    conn: Option<Connection>,
     location: Location,
     health: Arc<Health>,
     jobs: Receiver<Box<dyn Job>>,
     last_batch: usize,
+    /// When the disk last refused a change, until it takes them again.
+    full: Option<Instant>,
 }
 
 impl Writer {
     pub(super) fn new(conn: Connection, location: Location, health: Arc<Health>, jobs: Receiver<Box<dyn Job>>) -> Self {
-        Self { conn, location, health, jobs, last_batch: 0 }
+        Self { conn: Some(conn), location, health, jobs, last_batch: 0, full: None }
     }
 
     /// Serves until the queue is closed and empty.
@@ -72,44 +79,88 @@ impl Writer {
 
     fn serve(&mut self, first: Box<dyn Job>) {
         let mut batch = Vec::new();
-        let lost = self.commit(first, &mut batch).err();
+        let committed = self.commit(first, &mut batch);
         self.last_batch = batch.len();
-        self.health.changes.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        self.health.commits.fetch_add(u64::from(lost.is_none()), Ordering::Relaxed);
-        let failure = lost.as_ref().map(|lost| match lost {
-            Lost::Refused(error) | Lost::Broken(error) => error,
-        });
-        if matches!(lost, Some(Lost::Broken(_))) {
-            self.health.broken.store(true, Ordering::Release);
-        }
+        self.health.served(batch.len(), committed.as_ref().ok().copied());
+        let lost = committed.err();
+        self.note_space(&batch, lost.as_ref());
+        self.mark(lost.as_ref());
         for job in batch {
-            job.answer(failure.map(|error| error()));
+            job.answer(lost.as_ref().map(|lost| (lost.error)()));
         }
-        if matches!(lost, Some(Lost::Broken(_))) {
-            self.recover();
+        match lost {
+            None => self.move_long_log(),
+            lost => self.follow(lost),
+        }
+    }
+
+    /// Here and not at a commit, where SQLite would do it and keep a failed sync to itself.
+    fn move_long_log(&mut self) {
+        let waiting = |conn: &Connection| -> rusqlite::Result<i64> {
+            let mut state = conn.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
+            state.query_row((), |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
+        };
+        match self.conn.as_ref().map(waiting) {
+            Some(Ok(pages)) if pages < MAX_LOG_PAGES => {}
+            _ => self.move_log(),
         }
     }
 
     /// As far as readers allow. A full disk leaves the rest for later; any other failure is that of a sync.
     fn move_log(&mut self) {
-        if let Err(Lost::Broken(_)) = self.execute("PRAGMA wal_checkpoint(PASSIVE)") {
-            self.health.broken.store(true, Ordering::Release);
-            self.recover();
+        let lost = self.execute("PRAGMA wal_checkpoint(PASSIVE)").err();
+        if lost.is_none() {
+            self.health.moved();
+        }
+        self.mark(lost.as_ref());
+        self.follow(lost);
+    }
+
+    /// Tells the rest of the engine before any caller reads the failure.
+    fn mark(&self, lost: Option<&Lost>) {
+        let next = lost.map_or(Next::GoOn, |lost| lost.next);
+        self.health.damaged.fetch_or(next == Next::Stop, Ordering::Release);
+        if next != Next::GoOn {
+            self.health.stopped();
         }
     }
 
-    /// Runs the first change and all that join in time, and commits them together.
-    fn commit(&self, first: Box<dyn Job>, batch: &mut Vec<Box<dyn Job>>) -> Result<(), Lost> {
+    fn follow(&mut self, lost: Option<Lost>) {
+        match lost.map_or(Next::GoOn, |lost| lost.next) {
+            Next::GoOn => {}
+            Next::Reopen => self.recover(),
+            Next::Stop => self.stop(),
+        }
+    }
+
+    /// Says once that the disk is full and once that it no longer is.
+    fn note_space(&mut self, batch: &[Box<dyn Job>], lost: Option<&Lost>) {
+        let refused = lost.map_or(batch.iter().any(|job| job.reason() == Some("DISK_FULL")), |lost| (lost.error)().reason() == "DISK_FULL");
+        if refused {
+            self.health.filled();
+            if self.full.is_none() {
+                tracing::error!(folder = self.location.folder(), "the disk is full; changes are refused");
+            }
+            self.full = Some(Instant::now());
+        } else if lost.is_none() && self.full.is_some_and(|last| last.elapsed() >= REOPEN_EVERY) {
+            self.full = None;
+            tracing::error!(folder = self.location.folder(), "the disk has space again; changes are accepted");
+        }
+    }
+
+    /// Runs the first change and all that join in time, and commits them together. How long the commit itself took.
+    fn commit(&self, first: Box<dyn Job>, batch: &mut Vec<Box<dyn Job>>) -> Result<Duration, Lost> {
         let began = self.execute("BEGIN IMMEDIATE");
         let started = Instant::now();
         batch.push(first);
         began?;
-        let outcome = self.fill(batch, started);
-        let outcome = outcome.and_then(|()| self.execute("COMMIT").map_err(Lost::uncertain));
-        if outcome.is_err() && !self.conn.is_autocommit() {
-            self.execute("ROLLBACK")?;
+        let filled = self.fill(batch, started);
+        let commits = Instant::now();
+        let outcome = filled.and_then(|()| self.execute("COMMIT").map_err(Lost::uncertain));
+        match outcome {
+            Err(lost) if !self.is_autocommit() => Err(lost.after(self.execute("ROLLBACK"))),
+            outcome => outcome.map(|()| commits.elapsed()),
         }
-        outcome
     }
 
     fn fill(&self, batch: &mut Vec<Box<dyn Job>>, started: Instant) -> Result<(), Lost> {
@@ -126,9 +177,13 @@ impl Writer {
     /// One change in its savepoint, so that its refusal costs the others nothing.
     fn operate(&self, job: &mut dyn Job) -> Result<(), Lost> {
         self.execute("SAVEPOINT one")?;
-        if let Some(reason) = job.run(&self.conn) {
-            if self.conn.is_autocommit() {
-                return Err(if reason == "DISK_FULL" { Lost::Refused(disk_full) } else { Lost::Broken(broken) });
+        if let Some(reason) = self.conn.as_ref().and_then(|conn| job.run(conn)) {
+            match reason {
+                "STORE_CORRUPT" => return Err(Lost { error: damaged, next: Next::Stop }),
+                "DISK_FULL" if self.is_autocommit() => return Err(Lost { error: disk_full, next: Next::GoOn }),
+                "STORE_SLOW" if self.is_autocommit() => return Err(Lost { error: busy, next: Next::GoOn }),
+                _ if self.is_autocommit() => return Err(Lost { error: broken, next: Next::Reopen }),
+                _ => {}
             }
             self.execute("ROLLBACK TO one")?;
         }
@@ -145,14 +200,23 @@ impl Writer {
         self.jobs.try_recv().ok().or_else(|| if taken < self.last_batch { self.jobs.recv_timeout(left).ok() } else { None })
     }
 
+    fn is_autocommit(&self) -> bool {
+        self.conn.as_ref().is_none_or(Connection::is_autocommit)
+    }
+
     fn execute(&self, sql: &str) -> Result<(), Lost> {
-        let done = self.conn.prepare_cached(sql).and_then(|mut statement| statement.query(())?.next().map(|_| ()));
+        let Some(conn) = &self.conn else { return Err(Lost { error: broken, next: Next::Reopen }) };
+        let done = conn.prepare_cached(sql).and_then(|mut statement| statement.query(())?.next().map(|_| ()));
         done.map_err(|cause| match cause.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Lost::Refused(disk_full),
-            Some(ErrorCode::DatabaseBusy) => Lost::Refused(busy),
-            _ => {
-                tracing::error!(%cause, sql, "the database failed");
-                Lost::Broken(broken)
+            Some(ErrorCode::DiskFull) => Lost { error: disk_full, next: Next::GoOn },
+            Some(ErrorCode::DatabaseBusy) => Lost { error: busy, next: Next::GoOn },
+            code => {
+                tracing::warn!(%cause, sql, "the database failed");
+                if code.is_some_and(is_damage) {
+                    Lost { error: damaged, next: Next::Stop }
+                } else {
+                    Lost { error: broken, next: Next::Reopen }
+                }
             }
         })
     }
@@ -160,18 +224,24 @@ impl Writer {
     /// Refuses changes until the database was opened anew and all of its log was moved and synced: a sync that failed once
     /// cannot be repeated and believed.
     fn recover(&mut self) {
-        tracing::error!("changes are refused until the database can be opened again");
+        tracing::error!(folder = self.location.folder(), "the store is broken; changes are refused until it can be opened again");
+        // What the old connection holds would keep the new one out.
+        self.conn = None;
         let mut next_try = Instant::now();
         loop {
             if Instant::now() >= next_try {
                 match plainly(|| self.location.reopen()) {
                     Ok(conn) => {
-                        self.conn = conn;
+                        self.conn = Some(conn);
+                        tracing::error!(folder = self.location.folder(), "the store was opened again; changes are accepted");
                         self.health.broken.store(false, Ordering::Release);
-                        tracing::warn!("the database was opened again; changes are accepted");
                         return;
                     }
-                    Err(error) => tracing::error!(?error, "the database cannot be opened again"),
+                    Err(error) if error.reason() == "STORE_CORRUPT" => {
+                        self.health.damaged.store(true, Ordering::Release);
+                        return self.stop();
+                    }
+                    Err(error) => tracing::warn!(?error, "the store cannot be opened again"),
                 }
                 next_try = Instant::now() + REOPEN_EVERY;
             }
@@ -182,14 +252,30 @@ impl Writer {
             }
         }
     }
+
+    /// Refuses changes until the queue is closed: writing into a damaged file would spread the damage.
+    fn stop(&mut self) {
+        let folder = self.location.folder();
+        tracing::error!(folder, "the database file is damaged; changes are refused until a backup is restored");
+        self.conn = None;
+        while let Ok(job) = self.jobs.recv() {
+            job.answer(Some(damaged()));
+        }
+    }
 }
 
 impl Lost {
     /// A commit that broke may have reached the disk.
     fn uncertain(self) -> Self {
-        match self {
-            Self::Broken(_) => Self::Broken(maybe_applied),
-            refused @ Self::Refused(_) => refused,
+        if self.next == Next::GoOn { self } else { Self { error: maybe_applied, ..self } }
+    }
+
+    /// The same after an attempt to roll back. A transaction that stays open spoils its connection, and tells nothing of a
+    /// commit before it.
+    fn after(self, rolled_back: Result<(), Self>) -> Self {
+        match (self.next, rolled_back) {
+            (Next::GoOn, Err(lost)) => Self { error: broken, next: if lost.next == Next::Stop { Next::Stop } else { Next::Reopen } },
+            _ => self,
         }
     }
 }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use super::*;
 
+const SEEDS: u64 = 50;
 const TASKS: u64 = 16;
 const CALLS: u64 = 200;
 const DOCUMENTS: u64 = 8;
 
 pub(super) async fn holds(world: &World) {
-    for seed in 0..4 {
+    for seed in 0..SEEDS {
         no_update_is_lost(&world.store, seed).await;
     }
     one_winner_each(&world.store).await;

@@ -3,11 +3,14 @@
 
 mod bounds;
 mod concurrency;
+mod counters;
 mod documents;
 mod model;
 mod once;
 mod order;
 mod pages;
+mod sweep;
+mod tally_model;
 mod tenancy;
 
 use std::sync::Arc;
@@ -22,11 +25,14 @@ use crate::{Change, Collection, Engine, Event, Find, Found, Index, Key, KeyType,
 pub async fn all<E: Engine>(make: impl Fn() -> Result<E>) {
     let world = || World::new(make().expect("an engine"));
     documents::hold(&world().await).await;
+    counters::hold(&world().await).await;
     model::holds(&world().await).await;
+    tally_model::holds(&world().await).await;
     concurrency::holds(&world().await).await;
     order::holds(&world().await).await;
     pages::hold(&world().await).await;
     once::holds(&world().await).await;
+    sweep::holds(&world().await).await;
     bounds::hold(&world().await).await;
     tenancy::holds(&world().await).await;
 }
@@ -50,6 +56,7 @@ impl World {
         let store = Store::open(Arc::new(engine), [7; 32], clock);
         store.define::<Item>().await.unwrap();
         store.define::<Burnt>().await.unwrap();
+        store.define::<Tally>().await.unwrap();
         Self { store, seconds }
     }
 
@@ -124,6 +131,37 @@ impl Record for Burnt {
 
     fn expires(&self) -> Option<Time> {
         self.expires.map(Time::from_micros)
+    }
+}
+
+/// A counter.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Tally {
+    text: String,
+    expires: Option<i64>,
+    due: Option<i64>,
+}
+
+impl Record for Tally {
+    const KIND: Collection = Collection { name: "tallies", version: 1, keys: &[], indexes: &[], burns: false, max_bytes: 0, max_items: 0 };
+    const COUNTER: bool = true;
+
+    fn keys(&self) -> Keys {
+        Keys::new()
+    }
+
+    fn expires(&self) -> Option<Time> {
+        self.expires.map(Time::from_micros)
+    }
+
+    fn due(&self) -> Option<Time> {
+        self.due.map(Time::from_micros)
+    }
+}
+
+impl Tally {
+    fn named(text: &str) -> Self {
+        Self { text: text.to_owned(), ..Self::default() }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Section 1: random sequences of calls against an ordered map. A failing sequence is made shorter before it is shown.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::{Removal, taken};
+use crate::{Count, Removal, taken};
 
-const SEQUENCES: u64 = 1_000;
+const SEQUENCES: u64 = 2_000;
 const CALLS: usize = 50;
 /// Sequences that run side by side, each in a tenant of its own.
 const BESIDE: u64 = 40;
@@ -21,6 +22,9 @@ enum Call {
     Remove(&'static str, usize, usize),
     Get(&'static str),
     Find(&'static str, bool, usize),
+    Count(&'static str, usize),
+    /// Of all tenants, and seen by none.
+    Sweep,
 }
 
 #[derive(Debug, PartialEq)]
@@ -29,34 +33,66 @@ enum Answer {
     Removed,
     Document(Option<(i64, Item)>),
     Ids(Vec<String>),
+    Count(Count),
     Failed(&'static str, Option<String>),
     Skipped,
 }
 
+/// Calls to a store and what they are compared with.
+pub(super) trait Game: 'static {
+    type Call: Clone + Debug + Send + Sync;
+
+    fn draw(dice: &mut Dice) -> Self::Call;
+
+    /// The first difference between store and model, in a tenant of its own.
+    fn run(store: &Store, cx: Cx, calls: &[Self::Call]) -> impl Future<Output = Option<String>> + Send;
+}
+
 pub(super) async fn holds(world: &World) {
-    let seeds: Vec<_> = (0..SEQUENCES).collect();
+    play::<Documents>(&world.store, SEQUENCES).await;
+}
+
+pub(super) async fn play<G: Game>(store: &Store, sequences: u64) {
+    let seeds: Vec<_> = (0..sequences).collect();
     for beside in seeds.chunks(usize::try_from(BESIDE).unwrap()) {
-        let runs = beside.iter().map(|seed| tokio::spawn(check(world.store.clone(), *seed)));
+        let runs = beside.iter().map(|seed| tokio::spawn(check::<G>(store.clone(), *seed)));
         for run in runs.collect::<Vec<_>>() {
             run.await.unwrap();
         }
     }
 }
 
-async fn check(store: Store, seed: u64) {
+async fn check<G: Game>(store: Store, seed: u64) {
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    let fresh = || cx(&format!("model-{}", RUNS.fetch_add(1, Ordering::Relaxed)));
     let mut dice = Dice(seed);
-    let mut calls: Vec<_> = (0..CALLS).map(|_| draw(&mut dice)).collect();
-    let Some(mut difference) = run(&store, &calls).await else { return };
+    let mut calls: Vec<_> = (0..CALLS).map(|_| G::draw(&mut dice)).collect();
+    let Some(mut difference) = G::run(&store, fresh(), &calls).await else { return };
     let mut at = 0;
     while at < calls.len() {
         let mut fewer = calls.clone();
         fewer.remove(at);
-        match run(&store, &fewer).await {
+        match G::run(&store, fresh(), &fewer).await {
             Some(found) => (calls, difference) = (fewer, found),
             None => at += 1,
         }
     }
     panic!("seed {seed}: {difference} after {calls:#?}");
+}
+
+/// Ordinary documents.
+struct Documents;
+
+impl Game for Documents {
+    type Call = Call;
+
+    fn draw(dice: &mut Dice) -> Call {
+        draw(dice)
+    }
+
+    async fn run(store: &Store, cx: Cx, calls: &[Call]) -> Option<String> {
+        run(store, cx, calls).await
+    }
 }
 
 fn draw(dice: &mut Dice) -> Call {
@@ -70,7 +106,9 @@ fn draw(dice: &mut Dice) -> Call {
     };
     let events = usize::try_from(dice.below(12) / 10 * 3).unwrap();
     let back = usize::try_from(dice.below(8) / 7).unwrap();
-    match dice.below(10) {
+    match dice.below(12) {
+        10 => Call::Count(if dice.below(2) == 0 { "on" } else { "off" }, usize::try_from(dice.below(4)).unwrap()),
+        11 => Call::Sweep,
         0..3 => Call::Insert(id, item, events),
         3..6 => Call::Replace(id, item, events, back),
         6 => Call::Remove(id, events, back),
@@ -79,10 +117,7 @@ fn draw(dice: &mut Dice) -> Call {
     }
 }
 
-/// The first difference between store and model.
-async fn run(store: &Store, calls: &[Call]) -> Option<String> {
-    static RUNS: AtomicU64 = AtomicU64::new(0);
-    let cx = cx(&format!("model-{}", RUNS.fetch_add(1, Ordering::Relaxed)));
+async fn run(store: &Store, cx: Cx, calls: &[Call]) -> Option<String> {
     let (mut model, mut seen) = (Model::default(), Vec::<Seen<Item>>::new());
     for (at, call) in calls.iter().enumerate() {
         let picked = match call {
@@ -118,6 +153,11 @@ async fn ask(store: &Store, cx: &Cx, call: &Call, picked: Option<Seen<Item>>, se
         (Call::Find(state, descending, size), _) => {
             let found = every::<Item>(store, cx, *size, Find { descending: *descending, ..in_state(state, &ANY) }).await;
             Answer::Ids(found.into_iter().map(|seen| seen.id).collect())
+        }
+        (Call::Count(state, cap), _) => Answer::Count(store.count::<Item>(cx, "state_rank", vec![Key::from(*state)], *cap).await.unwrap()),
+        (Call::Sweep, _) => {
+            store.sweep(20).await.unwrap();
+            Answer::Skipped
         }
         (_, None) => Answer::Skipped,
     }
@@ -157,8 +197,12 @@ impl Model {
                 let found = self.0.get(id).and_then(|document| Some((document.version, document.present()?.clone())));
                 Answer::Document(found)
             }
-            (Call::Find(state, descending, _), _) => self.find(state, *descending),
-            (_, None) => Answer::Skipped,
+            (Call::Find(state, descending, _), _) => Answer::Ids(self.find(state, *descending)),
+            (Call::Count(state, cap), _) => {
+                let count = self.find(state, false).len();
+                Answer::Count(if count > *cap { Count::MoreThan(*cap) } else { Count::Exactly(count) })
+            }
+            (Call::Sweep, _) | (_, None) => Answer::Skipped,
         }
     }
 
@@ -210,7 +254,7 @@ impl Model {
         Answer::Version(version)
     }
 
-    fn find(&self, state: &str, descending: bool) -> Answer {
+    fn find(&self, state: &str, descending: bool) -> Vec<String> {
         let listed = self.0.iter().filter_map(|(id, document)| Some((document.present()?, id)));
         let mut listed: Vec<_> =
             listed.filter(|(item, _)| item.state.as_deref() == Some(state)).map(|(item, id)| (item.rank, (*id).to_owned())).collect();
@@ -218,7 +262,7 @@ impl Model {
         if descending {
             listed.reverse();
         }
-        Answer::Ids(listed.into_iter().map(|(_, id)| id).collect())
+        listed.into_iter().map(|(_, id)| id).collect()
     }
 }
 

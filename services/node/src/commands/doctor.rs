@@ -52,7 +52,7 @@ pub(super) async fn run(config: &Config) -> Result<()> {
         writeln!(out, "{mark} {about:<15} {told}").map_err(|cause| Error::internal("STDOUT", "stdout is closed").because(cause))?;
     }
     let faults = findings.iter().filter(|finding| finding.grade == Grade::Fault).count();
-    if faults == 0 { Ok(()) } else { Err(Error::refused("NOT_HEALTHY", format!("{faults} faults; see above"))) }
+    if faults == 0 { Ok(()) } else { Err(Error::unavailable("NOT_HEALTHY", format!("{faults} faults; see above"))) }
 }
 
 fn finding(grade: Grade, about: &'static str, told: impl Into<String>) -> Finding {

@@ -1,0 +1,101 @@
+//! What passes a listener, counted: connections, calls, bytes. Counts and judges nothing.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::metrics::Number;
+
+/// The counters of one listener, from when it was bound.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Connections let in.
+    pub(crate) connections: AtomicU64,
+    /// Connections closed again, of those let in.
+    pub(crate) closed: AtomicU64,
+    /// Connections turned away at once.
+    pub(crate) refused: AtomicU64,
+    /// Connections ended while calls were in flight.
+    pub(crate) cut: AtomicU64,
+    /// Calls begun.
+    pub(crate) calls: AtomicU64,
+    /// Calls over, of those begun.
+    pub(crate) over: AtomicU64,
+    pub(crate) received_bytes: AtomicU64,
+    pub(crate) sent_bytes: AtomicU64,
+}
+
+impl Traffic {
+    pub(crate) fn numbers(&self) -> [Number; 8] {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let now = |begun: &AtomicU64, over: &AtomicU64| load(begun).saturating_sub(load(over));
+        let number = |name, help, value: u64| Number { name, help, value: value as f64 };
+        [
+            number("rpc_connections_open", "Connections now.", now(&self.connections, &self.closed)),
+            number("rpc_connections_total", "Connections let in.", load(&self.connections)),
+            number("rpc_connections_refused_total", "Connections turned away: too many.", load(&self.refused)),
+            number("rpc_connections_cut_total", "Connections ended with calls in flight.", load(&self.cut)),
+            number("rpc_streams_open", "Requests in flight.", now(&self.calls, &self.over)),
+            number("rpc_streams_total", "Requests begun.", load(&self.calls)),
+            number("rpc_received_bytes_total", "Bytes read from sockets.", load(&self.received_bytes)),
+            number("rpc_sent_bytes_total", "Bytes written to sockets.", load(&self.sent_bytes)),
+        ]
+    }
+}
+
+pub(crate) fn add(counter: &AtomicU64, count: usize) {
+    counter.fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
+/// A socket whose bytes are counted.
+pub(crate) struct Metered {
+    pub(crate) socket: TcpStream,
+    pub(crate) traffic: Arc<Traffic>,
+}
+
+impl Metered {
+    fn sent(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = written {
+            add(&self.traffic.sent_bytes, bytes);
+        }
+        written
+    }
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        add(&self.traffic.received_bytes, buffer.filled().len() - before);
+        read
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.sent(written)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        self.sent(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
