@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, Version, header};
+use http::{HeaderMap, HeaderName, Request, Response, Version};
 use http_body_util::{BodyExt, Full, Limited};
 use kernel::Error;
-use rpc::{Body, Hub, Method};
+use rpc::{Body, Claim, Claims, Deadline, Hub, Method};
 use tonic::{Code, Status};
 use tower::ServiceExt;
 
@@ -29,6 +29,27 @@ pub(crate) struct Visit {
     pub(crate) address: Option<IpAddr>,
 }
 
+impl Visit {
+    /// The budgets of its connection.
+    pub(crate) fn claims(&self) -> Option<&Claims> {
+        self.head.extensions.get()
+    }
+
+    /// A body that the peer reads.
+    pub(crate) fn unread(&self) -> Reading {
+        Reading::Peer(self.claims().cloned())
+    }
+}
+
+/// Who reads a body from its connection.
+#[derive(Debug)]
+pub(crate) enum Reading {
+    /// The peer will, within these budgets.
+    Peer(Option<Claims>),
+    /// It was read here, and holds this much of them.
+    Done(Option<Claim>),
+}
+
 /// What a wire makes of a request.
 #[derive(Debug)]
 pub(crate) struct Call<'a> {
@@ -37,19 +58,32 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: HeaderMap,
     /// gRPC envelopes.
     pub(crate) body: Body,
+    pub(crate) reading: Reading,
 }
 
 /// What the peer answers: gRPC, `set-cookie` only ours.
 pub(crate) type Reply = Response<Body>;
 
-/// Calls the peer. In a session, tokens move between cookie and messages on the way.
-pub(crate) async fn send(hub: &Hub, session: Option<Session<'_>>, mut call: Call<'_>) -> Result<Reply, Refusal> {
+/// Calls the peer. In a session, tokens move between cookie and messages on the way, within the deadline; what is left of
+/// that is the peer's wherever the body was read here.
+pub(crate) async fn send(hub: &Hub, session: Option<Session<'_>>, mut call: Call<'_>, mut deadline: Deadline) -> Result<Reply, Refusal> {
     if let Some(session) = &session {
-        call.body = session.inward(call.body, call.method.call.max_request_bytes).await?;
+        deadline.enforce(session.inward(&mut call)).await?;
         // An answer that holds a secret is never compressed, and has to be readable here.
         call.headers.remove("grpc-accept-encoding");
     }
     let mut request = Request::new(call.body);
+    // Kept until the peer has answered.
+    let _claim = match call.reading {
+        Reading::Peer(claims) => {
+            claims.map(|claims| request.extensions_mut().insert(claims));
+            None
+        }
+        Reading::Done(claim) => {
+            call.headers.extend(deadline.left()?.map(|left| (HeaderName::from_static("grpc-timeout"), left)));
+            claim
+        }
+    };
     *request.method_mut() = http::Method::POST;
     *request.version_mut() = Version::HTTP_2;
     *request.uri_mut() = call.method.path.parse().map_err(|cause| Error::internal("PATH_UNWRITABLE", "a method's path").because(cause))?;
@@ -93,9 +127,9 @@ impl Answer {
     /// The only message. Errors: the failure itself; Internal `ANSWER_MALFORMED`.
     pub(crate) fn message(&self) -> Result<Bytes, Refusal> {
         if let Some(failure) = &self.failure {
-            let refusal = Refusal::from(failure.clone());
-            let cookies = self.headers.get_all(header::SET_COOKIE).iter().cloned();
-            return Err(cookies.fold(refusal, |refusal, cookie| refusal.with(header::SET_COOKIE, cookie)));
+            let mut refusal = Refusal::from(failure.clone());
+            headers::told(&self.headers, &[], &mut refusal.headers);
+            return Err(refusal);
         }
         let malformed = |cause| Error::internal("ANSWER_MALFORMED", "the answer is not one message").because(cause);
         Ok(envelope::unpack(&self.body).map_err(malformed)?)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use http_body_util::BodyExt;
 use kernel::Error;
-use rpc::Body;
+use rpc::{Body, Claim, Claims};
 
 use crate::refuse::Refusal;
 
@@ -48,19 +48,21 @@ pub(crate) fn unpack(body: &Bytes) -> kernel::Result<Bytes> {
     }
 }
 
-/// Reads a request body whole. Errors: `MESSAGE_TOO_LARGE` as soon as it is known, `BODY_TOO_SLOW` after ten seconds
-/// without progress, `BODY_INVALID` when it breaks off.
-pub(crate) async fn read(mut body: Body, max_bytes: usize) -> Result<Bytes, Refusal> {
+/// Reads a request body whole, within the budgets of its connection; what it holds of them is kept as long as its bytes.
+/// Errors: `MESSAGE_TOO_LARGE` as soon as it is known, `BODY_TOO_SLOW` after ten seconds without progress, `BODY_INVALID`
+/// when it breaks off, `OVERLOADED`.
+pub(crate) async fn read(mut body: Body, max_bytes: usize, claims: Option<&Claims>) -> Result<(Bytes, Option<Claim>), Refusal> {
     let too_large = || Error::exhausted("MESSAGE_TOO_LARGE", format!("the message is larger than {max_bytes} bytes"));
     let broken = || Error::invalid("BODY_INVALID", "the body broke off");
     if usize::try_from(http_body::Body::size_hint(&body).lower()).is_ok_and(|least| least > max_bytes) {
         return Err(too_large().into());
     }
     let mut read = BytesMut::new();
+    let mut claim = claim(http_body::Body::size_hint(&body).upper(), max_bytes, claims).await?;
     loop {
         let slow = |_| Error::unavailable("BODY_TOO_SLOW", "the body made no progress for ten seconds");
         let frame = match tokio::time::timeout(PROGRESS, body.frame()).await.map_err(slow)? {
-            None => return Ok(read.freeze()),
+            None => return Ok((read.freeze(), claim)),
             Some(Ok(frame)) => frame,
             Some(Err(status)) if kernel::error_info(&status).is_some() => return Err(status.into()),
             Some(Err(status)) => return Err(broken().because(status).into()),
@@ -70,6 +72,18 @@ pub(crate) async fn read(mut body: Body, max_bytes: usize) -> Result<Bytes, Refu
             return Err(too_large().into());
         }
         read.extend_from_slice(&data);
+        if let Some(claim) = &mut claim {
+            claim.holds(read.len())?;
+        }
+    }
+}
+
+/// For a body whose length nobody says, as much as it may have.
+async fn claim(most_bytes: Option<u64>, max_bytes: usize, claims: Option<&Claims>) -> kernel::Result<Option<Claim>> {
+    let most_bytes = most_bytes.and_then(|most| usize::try_from(most).ok());
+    match (claims, most_bytes.unwrap_or(max_bytes).min(max_bytes)) {
+        (None, _) | (_, 0) => Ok(None),
+        (Some(claims), bytes) => claims.take(bytes).await.map(Some),
     }
 }
 
@@ -98,8 +112,8 @@ mod tests {
     #[tokio::test]
     async fn bodies_are_bounded_before_and_while_they_are_read() {
         let body = |bytes: &'static [u8]| Body::new(http_body_util::Full::new(Bytes::from_static(bytes)));
-        assert_eq!(read(body(b"12345"), 5).await.unwrap(), "12345");
-        assert_eq!(read(body(b"123456"), 5).await.unwrap_err().reason(), "MESSAGE_TOO_LARGE");
+        assert_eq!(read(body(b"12345"), 5, None).await.unwrap().0, "12345");
+        assert_eq!(read(body(b"123456"), 5, None).await.unwrap_err().reason(), "MESSAGE_TOO_LARGE");
     }
 
     proptest! {

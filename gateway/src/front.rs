@@ -8,7 +8,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Method as Verb, Request, Response, StatusCode};
 use http_body_util::Full;
 use kernel::Error;
-use rpc::{Body, Hub, Method, Schema};
+use rpc::{Body, Deadline, Hub, Method, Schema};
 use tokio::sync::watch;
 use tonic::Code;
 use tracing::{error, info};
@@ -16,11 +16,13 @@ use tracing::{error, info};
 use crate::address::{self, Net};
 use crate::call::{self, Call, Reply, Visit};
 use crate::cors::Origins;
+use crate::openapi::Document;
 use crate::refuse::{self, Refusal};
-use crate::rules::{Found, Rules, template};
+use crate::rules::{Found, Rule, Rules, template};
 use crate::session::Sessions;
+use crate::stability::Notices;
 use crate::wires::{RPC_TYPES, Wire, grpc, grpc_web, rest};
-use crate::{Admin, assets, headers, shell};
+use crate::{Admin, assets, headers, openapi, shell};
 
 /// Everything that requests are answered from.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Front {
     pub(crate) schema: Arc<Schema>,
     pub(crate) rules: Rules,
     pub(crate) sessions: Sessions,
+    pub(crate) notices: Notices,
+    pub(crate) document: Document,
     pub(crate) origins: Origins,
     pub(crate) proxies: Vec<Net>,
     pub(crate) hub: Hub,
@@ -37,6 +41,28 @@ pub(crate) struct Front {
 }
 
 type Outcome = Result<Response<Body>, Refusal>;
+
+/// What a request is for.
+enum Target<'a> {
+    /// A path of an RPC; none when there is no such method here.
+    Rpc(Option<&'a Method>),
+    /// A REST rule, and the segments of the path as it matched them.
+    Rest(&'a Rule, Vec<&'a str>),
+    /// A path of REST rules for other verbs.
+    Verbs(Vec<Verb>),
+    /// Whatever is no call.
+    Page,
+}
+
+impl Target<'_> {
+    fn method(&self) -> Option<&Method> {
+        match self {
+            Self::Rpc(method) => *method,
+            Self::Rest(rule, _) => Some(&rule.method),
+            Self::Verbs(_) | Self::Page => None,
+        }
+    }
+}
 
 impl Front {
     /// Answers in the caller's protocol, whatever happens.
@@ -49,8 +75,8 @@ impl Front {
         let mut response = match self.origins.preflight(&visit.head) {
             Some(answer) => answer,
             None => {
-                let outcome = self.route(&visit, body).await;
-                let mut response = outcome.unwrap_or_else(|refusal| refused(refusal, &visit));
+                let served = rpc::caught(self.serve(&visit, body)).await;
+                let mut response = served.unwrap_or_else(|panic| refused(panic.into(), &visit));
                 self.origins.expose(&visit.head, response.headers_mut());
                 response
             }
@@ -62,23 +88,45 @@ impl Front {
         response
     }
 
-    async fn route(&self, visit: &Visit, body: Body) -> Outcome {
+    async fn serve(&self, visit: &Visit, body: Body) -> Response<Body> {
+        let target = self.target(visit);
+        let notices = target.as_ref().ok().and_then(Target::method).and_then(|method| self.notices.on(method));
+        let outcome = match target {
+            Ok(target) => self.route(visit, target, body).await,
+            Err(refusal) => Err(refusal),
+        };
+        let mut response = outcome.unwrap_or_else(|refusal| refused(refusal, visit));
+        response.headers_mut().extend(notices.cloned().unwrap_or_default());
+        response
+    }
+
+    fn target<'a>(&'a self, visit: &'a Visit) -> Result<Target<'a>, Refusal> {
         headers::check(&visit.head)?;
         let path = visit.head.uri.path();
         let method = self.schema.method(path).filter(|method| offers(method, visit));
         if method.is_some() || visit.wire != Wire::Rest {
-            return self.rpc(visit, method.map(Arc::as_ref), body).await;
+            return Ok(Target::Rpc(method.map(Arc::as_ref)));
         }
         if path.starts_with("/api/") {
             template::check(path)?;
         }
-        match self.rules.find(path, &visit.head.method) {
-            Found::Rule(rule, segments) if offers(&rule.method, visit) => {
-                let call = rest::inward(visit, rule, &segments, body).await?;
-                rest::outward(visit, rule, self.send(visit, call).await?).await
+        Ok(match self.rules.find(path, &visit.head.method) {
+            Found::Rule(rule, segments) if offers(&rule.method, visit) => Target::Rest(rule, segments),
+            Found::Verbs(verbs) => Target::Verbs(verbs),
+            Found::Rule(..) | Found::Nothing => Target::Page,
+        })
+    }
+
+    async fn route(&self, visit: &Visit, target: Target<'_>, body: Body) -> Outcome {
+        match target {
+            Target::Rpc(method) => self.rpc(visit, method, body).await,
+            Target::Rest(rule, segments) => {
+                let mut deadline = deadline(visit, &rule.method)?;
+                let call = deadline.enforce(rest::inward(visit, rule, &segments, body)).await?;
+                rest::outward(visit, &self.rules, rule, self.send(visit, call, deadline).await?).await
             }
-            Found::Verbs(verbs) => other_verb(visit, &verbs),
-            Found::Rule(..) | Found::Nothing => self.page(visit),
+            Target::Verbs(verbs) => other_verb(visit, &verbs),
+            Target::Page => self.page(visit),
         }
     }
 
@@ -96,17 +144,18 @@ impl Front {
             return Err(content("the only codec is proto"));
         }
         let method = method.ok_or_else(|| Error::unsupported("METHOD_UNKNOWN", "there is no such method"))?;
+        let deadline = deadline(visit, method)?;
         if visit.wire == Wire::Grpc {
             let call = grpc::inward(visit, method, body)?;
-            return Ok(grpc::outward(self.send(visit, call).await?));
+            return Ok(grpc::outward(self.send(visit, call, deadline).await?));
         }
         let call = grpc_web::inward(visit, method, body)?;
-        Ok(grpc_web::outward(visit, self.send(visit, call).await?))
+        Ok(grpc_web::outward(visit, self.send(visit, call, deadline).await?))
     }
 
-    async fn send(&self, visit: &Visit, call: Call<'_>) -> Result<Reply, Refusal> {
+    async fn send(&self, visit: &Visit, call: Call<'_>, deadline: Deadline) -> Result<Reply, Refusal> {
         let session = self.sessions.open(visit, call.method, &self.origins)?;
-        call::send(&self.hub, session, call).await
+        call::send(&self.hub, session, call, deadline).await
     }
 
     fn page(&self, visit: &Visit) -> Outcome {
@@ -118,10 +167,16 @@ impl Front {
             "/healthz" => Ok(plain("ok\n")),
             "/readyz" if *self.ready.borrow() => Ok(plain("ready\n")),
             "/readyz" => Err(Error::unavailable("NOT_READY", "not ready yet").into()),
+            openapi::PATH => Ok(self.document.answer(&visit.head.headers)),
             path if is_navigation(visit, path) => Ok(shell::document(&self.bootstrap)),
             path => assets::find(path).ok_or_else(|| Error::route_unknown().into()),
         }
     }
+}
+
+/// The end of this call, as the service would reckon it: for what is read here.
+fn deadline(visit: &Visit, method: &Method) -> Result<Deadline, Refusal> {
+    Ok(Deadline::of(method, &headers::timeout(&visit.head.headers)?)?)
 }
 
 /// Operators are served on the admin listener alone; packages that are not ours never.

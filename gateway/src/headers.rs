@@ -68,6 +68,9 @@ const RESERVED_PREFIXES: [&str; 4] = ["x-forwarded-", "mozaiks-", "sec-", "acces
 const NOT_OUTWARD: [&str; 9] =
     ["set-cookie", "connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
 
+/// What a REST answer says of a peer's headers, besides those that the method's `call` option names.
+const TOLD: [&str; 3] = ["set-cookie", "ratelimit", "ratelimit-policy"];
+
 /// Refuses what is too long. Errors: `URL_TOO_LONG`, `HEADERS_TOO_LARGE`.
 pub(crate) fn check(head: &Parts) -> kernel::Result<()> {
     let url = head.uri.path_and_query().map_or(0, |url| url.as_str().len());
@@ -122,12 +125,33 @@ fn stamp(inward: &mut HeaderMap, head: &Parts, call_id: &str, address: Option<Ip
     if let Some(address) = address {
         inward.insert("mozaiks-client-address", value(&address.to_string())?);
     }
-    if let Some(timeout) = head.headers.get("grpc-timeout") {
-        inward.insert("grpc-timeout", timeout.clone());
-    } else if let Some(timeout) = head.headers.get("connect-timeout-ms") {
-        inward.insert("grpc-timeout", from_milliseconds(timeout)?);
+    // Whether a trace is kept is decided here and not by whoever calls; nothing is kept yet.
+    match head.headers.get("traceparent").and_then(|trace| unsampled(trace.to_str().ok()?)) {
+        Some(trace) => _ = inward.insert("traceparent", value(&trace)?),
+        None => ["traceparent", "tracestate"].into_iter().for_each(|name| _ = inward.remove(name)),
     }
+    inward.extend(timeout(&head.headers)?);
     Ok(())
+}
+
+/// The deadline that the caller asks for, as gRPC says it. Errors: `DEADLINE_INVALID`.
+pub(crate) fn timeout(headers: &HeaderMap) -> kernel::Result<HeaderMap> {
+    let asked = match (headers.get("grpc-timeout"), headers.get("connect-timeout-ms")) {
+        (Some(timeout), _) => Some(timeout.clone()),
+        (None, Some(timeout)) => Some(from_milliseconds(timeout)?),
+        (None, None) => None,
+    };
+    Ok(asked.map(|asked| (HeaderName::from_static("grpc-timeout"), asked)).into_iter().collect())
+}
+
+/// `00-<trace>-<span>-<flags>` (W3C Trace Context) with its flags cleared; none when it is malformed.
+fn unsampled(trace: &str) -> Option<String> {
+    let parts: Vec<&str> = trace.split('-').collect();
+    let [version, id, span, flags] = parts.as_slice() else { return None };
+    let is_hex = |text: &str, digits: usize| text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_named = |text: &str| text.bytes().any(|byte| byte != b'0');
+    let is_sound = *version == "00" && is_hex(id, 32) && is_hex(span, 16) && is_hex(flags, 2) && is_named(id) && is_named(span);
+    is_sound.then(|| format!("00-{id}-{span}-00"))
 }
 
 fn value(text: &str) -> kernel::Result<HeaderValue> {
@@ -155,6 +179,15 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 pub(crate) fn outward(headers: &mut HeaderMap) {
     for name in NOT_OUTWARD {
         headers.remove(name);
+    }
+}
+
+/// Hands on what a REST answer tells of its peer's headers; `named`: further ones, in lower case.
+pub(crate) fn told(from: &HeaderMap, named: &[String], to: &mut HeaderMap) {
+    for name in TOLD.into_iter().chain(named.iter().map(String::as_str)).filter_map(|name| HeaderName::try_from(name).ok()) {
+        for value in from.get_all(&name) {
+            to.append(name.clone(), value.clone());
+        }
     }
 }
 

@@ -1,9 +1,42 @@
-//! JSON text to wire bytes and back for one message: the typed codec first, the dynamic one on any refusal, and then its
-//! verdict counts. Must not know rules.
+//! How a message stands in an HTTP body: as JSON, by the typed codec first and the dynamic one on any refusal, whose verdict
+//! then counts; or, for `google.api.HttpBody`, as the body itself. Must not know rules.
 
 use std::collections::BTreeSet;
 
 use prost_reflect::{Kind, MessageDescriptor};
+
+use crate::protobuf;
+
+/// The message that is an HTTP body: `content_type` is field 1, `data` is field 2.
+const HTTP_BODY: &str = "google.api.HttpBody";
+
+/// What an HTTP body holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Form {
+    /// The message as JSON.
+    Json(Codec),
+    /// The message's own bytes, of its own type.
+    Raw,
+}
+
+impl Form {
+    pub(crate) fn of(message: MessageDescriptor) -> Self {
+        if message.full_name() == HTTP_BODY { Self::Raw } else { Self::Json(Codec::of(message)) }
+    }
+}
+
+/// A `google.api.HttpBody` of these bytes.
+pub(crate) fn pack_raw(content_type: &str, data: &[u8]) -> Vec<u8> {
+    let mut message = Vec::with_capacity(content_type.len() + data.len() + 16);
+    protobuf::put(1, content_type.as_bytes(), &mut message);
+    protobuf::put(2, data, &mut message);
+    message
+}
+
+/// Type and bytes of a `google.api.HttpBody`.
+pub(crate) fn unpack_raw(message: &[u8]) -> (&[u8], &[u8]) {
+    (protobuf::find(message, &[1]).unwrap_or_default(), protobuf::find(message, &[2]).unwrap_or_default())
+}
 
 /// Both codecs of one message.
 #[derive(Clone, Debug)]
@@ -18,6 +51,11 @@ impl Codec {
     pub(crate) fn of(message: MessageDescriptor) -> Self {
         let has_map = holds_map(&message, &mut BTreeSet::new());
         Self { typed: api::codec(message.full_name()), has_map, message }
+    }
+
+    /// What is read and written.
+    pub(crate) fn message(&self) -> &MessageDescriptor {
+        &self.message
     }
 
     /// Errors: `BODY_INVALID`, `DUPLICATE_KEY`, `FIELD_UNKNOWN`.

@@ -10,12 +10,19 @@ mod envelope;
 mod front;
 mod headers;
 mod json;
+mod openapi;
 mod protobuf;
 mod refuse;
 mod rules;
 mod session;
 mod shell;
+mod stability;
 mod wires;
+
+#[cfg(test)]
+#[path = "../tests/corpora/replay.rs"]
+#[allow(clippy::unwrap_used)]
+mod replay;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,11 +32,14 @@ use tokio::sync::watch;
 use tower::service_fn;
 
 pub use config::Config;
+pub use openapi::openapi;
 pub use rules::{Rule, Rules, rules};
 
 use cors::Origins;
 use front::Front;
+use openapi::Document;
 use session::Sessions;
+use stability::Notices;
 
 /// What the gateway is made from.
 #[derive(Debug)]
@@ -54,18 +64,20 @@ pub fn start(start: Start) -> kernel::Result<rpc::Http> {
     let Start { config, schema, hub, ready, .. } = start;
     let rules = rules(&schema);
     let sessions = Sessions::of(&schema, config.secure_cookies, config.cookie_max_age_seconds);
+    let notices = Notices::of(&schema);
     let checked = config.check();
-    let (rules, sessions) = match (rules, sessions, checked) {
-        (Ok(rules), Ok(sessions), Ok(())) => (rules, sessions),
-        (rules, sessions, checked) => {
-            let faults = [rules.err(), sessions.err(), checked.err()].into_iter().flatten().flatten().collect::<Vec<_>>();
-            return Err(Error::invalid("CONFIG_INVALID", faults.join("\n")));
+    let (rules, sessions, notices) = match (rules, sessions, notices, checked) {
+        (Ok(rules), Ok(sessions), Ok(notices), Ok(())) => (rules, sessions, notices),
+        (rules, sessions, notices, checked) => {
+            let faults = [rules.err(), sessions.err(), notices.err(), checked.err()].into_iter().flatten().flatten();
+            return Err(Error::invalid("CONFIG_INVALID", faults.collect::<Vec<_>>().join("\n")));
         }
     };
+    let document = Document::of(&openapi::describe(&schema, &rules));
     let scheme = if config.secure_cookies { "https" } else { "http" };
     let (proxies, bootstrap) = (config.proxies(), shell::bootstrap(&config.bootstrap));
     let origins = Origins { public: config.public_origins, scheme };
-    let front = Arc::new(Front { schema, rules, sessions, origins, proxies, hub, ready, bootstrap });
+    let front = Arc::new(Front { schema, rules, sessions, notices, document, origins, proxies, hub, ready, bootstrap });
     Ok(rpc::Http::new(service_fn(move |request| {
         let front = front.clone();
         async move { Ok::<_, Infallible>(front.answer(request).await) }

@@ -57,7 +57,11 @@ pub(crate) fn find<'a>(bytes: &'a [u8], path: &[u32]) -> Option<&'a [u8]> {
     let (first, below) = path.split_first()?;
     let mut found = None;
     for field in fields(bytes).map_while(Result::ok).filter(|field| field.number == *first) {
-        found = if below.is_empty() { Some(field.value) } else { find(field.value, below).or(found) };
+        found = match below {
+            [] => Some(field.value),
+            below if field.wire == WireType::LengthDelimited => find(field.value, below).or(found),
+            _ => found,
+        };
     }
     found
 }
@@ -131,6 +135,13 @@ mod tests {
         assert_eq!(find(&outer, &[1, 2]), Some(&b"last"[..]));
         let (rest, found) = cut(&outer, &[1, 2]).unwrap();
         assert_eq!((find(&rest, &[1, 2]), found.as_deref()), (None, Some(&b"last"[..])));
+    }
+
+    #[test]
+    fn only_what_is_length_delimited_holds_fields() {
+        // Eight bytes of a number that would read as a text field.
+        let number = b"\x29\x12\x06abcdef";
+        assert_eq!((find(number, &[5, 2]), cut(number, &[5, 2]).unwrap()), (None, (number.to_vec(), None)));
     }
 
     #[test]

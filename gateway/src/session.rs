@@ -11,7 +11,7 @@ use prost_reflect::{Kind, MessageDescriptor};
 use rpc::{Body, Method, Schema};
 use tonic::Code;
 
-use crate::call::{Answer, Reply, Visit};
+use crate::call::{Answer, Call, Reading, Reply, Visit};
 use crate::cors::Origins;
 use crate::envelope;
 use crate::protobuf::{self, Malformed};
@@ -22,7 +22,7 @@ use crate::rules::bind::{self, FieldPath};
 const MAX_TOKEN_BYTES: usize = 4_000;
 
 /// A call that fails for one of these will never succeed with this cookie.
-const DEAD: [&str; 4] = ["SESSION_ENDED", "REFRESH_REUSED", "TOKEN_EXPIRED", "TOKEN_REVOKED"];
+const DEAD: [&str; 5] = ["SESSION_ENDED", "REFRESH_REUSED", "TOKEN_EXPIRED", "TOKEN_REVOKED", "CREDENTIAL_MALFORMED"];
 
 /// The methods that know the cookie, and how it is spelled.
 #[derive(Debug)]
@@ -70,10 +70,15 @@ impl Sessions {
     }
 
     /// The use of the cookie by this call, if its method knows it and the caller asks for it. Errors:
-    /// `CROSS_SITE_REFUSED` when a foreign page may have sent it, `CREDENTIAL_MISSING`, `CREDENTIAL_MALFORMED`.
+    /// `CROSS_SITE_REFUSED` when a foreign page may have sent it, `CREDENTIAL_MISSING`, `CREDENTIAL_MALFORMED`,
+    /// `CREDENTIALS_AMBIGUOUS` when the caller asks more than once.
     pub(crate) fn open(&self, visit: &Visit, method: &Method, origins: &Origins) -> Result<Option<Session<'_>>, Refusal> {
         let headers = &visit.head.headers;
-        let is_asked = headers.get("x-mozaiks-session").is_some_and(|mode| mode == "cookie");
+        let mut modes = headers.get_all("x-mozaiks-session").iter();
+        let is_asked = modes.next().is_some_and(|mode| mode == "cookie");
+        if modes.next().is_some() {
+            return Err(Error::unauthenticated("CREDENTIALS_AMBIGUOUS", "x-mozaiks-session was sent more than once").into());
+        }
         let Some(places) = self.methods.get(&method.path).filter(|_| is_asked) else { return Ok(None) };
         let is_same_site = match headers.get("sec-fetch-site") {
             Some(site) => site == "same-origin" || site == "none",
@@ -89,13 +94,13 @@ impl Sessions {
 
     fn token(&self, headers: &HeaderMap) -> Result<String, Refusal> {
         let malformed = || Error::unauthenticated("CREDENTIAL_MALFORMED", "the session cookie is malformed");
-        let values: Result<Vec<&str>, _> = headers.get_all(header::COOKIE).iter().map(HeaderValue::to_str).collect();
-        let values = values.map_err(|_| Refusal::from(malformed()).with(header::SET_COOKIE, self.removal()))?;
-        let pairs = values.iter().flat_map(|value| value.split(';')).map(str::trim);
-        let mut ours = pairs.filter_map(|pair| pair.split_once('=')).filter(|(name, _)| *name == self.name).map(|(_, token)| token);
-        match (ours.next(), ours.next()) {
+        // In bytes: what other cookies of the site hold is none of our business.
+        let pairs = headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+        let mut ours = pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(self.name.as_bytes())?.strip_prefix(b"="));
+        let first = ours.next().map(std::str::from_utf8);
+        match (first, ours.next()) {
             (None, _) => Err(Error::unauthenticated("CREDENTIAL_MISSING", "there is no session cookie").into()),
-            (Some(token), None) if is_token(token) => Ok(token.to_owned()),
+            (Some(Ok(token)), None) if is_token(token) => Ok(token.to_owned()),
             _ => Err(Refusal::from(malformed()).with(header::SET_COOKIE, self.removal())),
         }
     }
@@ -144,11 +149,17 @@ fn is_token(token: &str) -> bool {
 impl Session<'_> {
     /// The request with the cookie's token. Errors: `CREDENTIALS_AMBIGUOUS` when it holds one already, `BODY_INVALID`,
     /// and those of reading it.
-    pub(crate) async fn inward(&self, body: Body, max_bytes: usize) -> Result<Body, Refusal> {
-        let (Some(number), Some(token)) = (self.places.ask, &self.token) else { return Ok(body) };
-        let message = envelope::unpack(&envelope::read(body, max_bytes + envelope::PREFIX_BYTES).await?)?;
-        let message = with_token(&message, number, token)?;
-        Ok(Body::new(Full::new(envelope::pack(&message))))
+    pub(crate) async fn inward(&self, call: &mut Call<'_>) -> Result<(), Refusal> {
+        let (Some(number), Some(token)) = (self.places.ask, &self.token) else { return Ok(()) };
+        let max_bytes = call.method.call.max_request_bytes + envelope::PREFIX_BYTES;
+        let claims = if let Reading::Peer(claims) = &call.reading { claims.as_ref() } else { None };
+        let (body, claim) = envelope::read(std::mem::take(&mut call.body), max_bytes, claims).await?;
+        let message = with_token(&envelope::unpack(&body)?, number, token)?;
+        call.body = Body::new(Full::new(envelope::pack(&message)));
+        if let Reading::Peer(_) = call.reading {
+            call.reading = Reading::Done(claim);
+        }
+        Ok(())
     }
 
     /// The answer without the token, and the cookie with it; or the cookie's end.
@@ -221,6 +232,7 @@ mod tests {
         assert_eq!(token(&[b"a=1; mozaiks=t.o-k_e~n=; b=2"]).unwrap(), "t.o-k_e~n=");
         assert_eq!(token(&[b"a=1", b"mozaiks=token"]).unwrap(), "token");
         assert_eq!(token(&[]).unwrap_err(), "CREDENTIAL_MISSING");
+        assert_eq!(token(&["a=\u{e4}\u{fffd}; mozaiks=t; b=\u{e4}".as_bytes(), &[b'c', b'=', 0xff]]).unwrap(), "t");
         for absent in ["a=1", "mozaiks", "xmozaiks=t", "__Host-mozaiks=t"] {
             assert_eq!(token(&[absent.as_bytes()]).unwrap_err(), "CREDENTIAL_MISSING");
         }

@@ -49,6 +49,14 @@ impl FieldPath {
         self.0.last()
     }
 
+    /// Whether one text can say this field: a scalar, or a message that has such a form.
+    pub(crate) fn is_text(field: &FieldDescriptor) -> bool {
+        match field.kind() {
+            Kind::Message(message) => has_text(message.full_name()),
+            _ => true,
+        }
+    }
+
     /// Members of a `oneof` on the way: the numbers above, the `oneof`, the member chosen.
     fn choices(&self) -> impl Iterator<Item = (Vec<u32>, String, u32)> {
         let numbers = self.numbers();
@@ -122,9 +130,16 @@ fn base64(text: &str) -> Option<Vec<u8>> {
     BASE64.decode(text.replace('-', "+").replace('_', "/")).ok()
 }
 
+fn has_text(message: &str) -> bool {
+    let name = message.strip_prefix("google.protobuf.").unwrap_or_default();
+    matches!(name, "Timestamp" | "Duration" | "FieldMask")
+        || (name.ends_with("Value") && !matches!(name, "Value" | "ListValue" | "NullValue"))
+}
+
 /// The messages that one text can say.
 fn well_known(message: &MessageDescriptor, text: &str) -> Option<Vec<u8>> {
     match message.full_name() {
+        name if !has_text(name) => None,
         "google.protobuf.Timestamp" | "google.protobuf.Duration" => rpc::json_to_wire(message, &serde_json::to_vec(text).ok()?).ok(),
         "google.protobuf.FieldMask" => {
             let mut bytes = Vec::new();
@@ -133,13 +148,12 @@ fn well_known(message: &MessageDescriptor, text: &str) -> Option<Vec<u8>> {
             }
             Some(bytes)
         }
-        name if name.starts_with("google.protobuf.") && name.ends_with("Value") => {
+        _ => {
             let mut bytes = Vec::new();
             let value = message.get_field(1).filter(|value| value.name() == "value" && is_scalar(value))?;
             encode(&value, text, &mut bytes)?;
             Some(bytes)
         }
-        _ => None,
     }
 }
 

@@ -1,5 +1,5 @@
 //! The REST side of the contracts: rules of `google.api.http` read once into a trie, every fault of theirs at once.
-//! Also what a later description of the API is written from.
+//! Also what the description of the API is written from.
 
 pub(crate) mod bind;
 pub(crate) mod template;
@@ -12,9 +12,24 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor};
 use rpc::{Method, Schema};
 
 use self::bind::FieldPath;
-use self::template::Template;
+use self::template::{Segment, Template};
 use self::trie::{Match, Trie};
-use crate::json::Codec;
+use crate::json::Form;
+
+/// Paths of earlier products that callers outside the repository use: area, path. Each is served as a further binding of the
+/// method that took its place, for one major version; no other path lies outside `/api/core/<area>/`.
+const ALIASES: [(&str, &str); 7] = [
+    ("billing", "/api/mozaiks/pay/checkout"),
+    ("billing", "/api/mozaiks/pay/subscription-status"),
+    ("billing", "/api/mozaiks/pay/cancel"),
+    ("billing", "/api/mozaiks/pay/webhook"),
+    ("billing", "/api/payments/webhook"),
+    ("insights", "/api/insights/ingest/kpis"),
+    ("insights", "/api/insights/ingest/events"),
+];
+
+/// The segment behind `/api/core/<area>`.
+const VERSION_AT: usize = 3;
 
 /// One way to call a method by REST.
 #[derive(Debug)]
@@ -40,8 +55,8 @@ pub struct Rule {
 #[derive(Debug)]
 pub(crate) enum Takes {
     Nothing,
-    Whole(Codec),
-    Field(u32, Codec),
+    Whole(Form),
+    Field(u32, Form),
 }
 
 /// What the body of an answer is.
@@ -49,9 +64,11 @@ pub(crate) enum Takes {
 pub(crate) struct Gives {
     /// One field of the answer; none = all of it.
     pub(crate) field: Option<u32>,
-    pub(crate) codec: Codec,
+    pub(crate) form: Form,
     /// Number of the given message's own etag.
     pub(crate) etag: Option<u32>,
+    /// Number of the name of what the call has made, where it makes something.
+    pub(crate) made: Option<u32>,
 }
 
 /// All rules.
@@ -111,6 +128,14 @@ impl Rules {
         Ok(())
     }
 
+    /// Where a resource of an area is read, by its full name; none when no rule reads it or the name is none.
+    pub(crate) fn location(&self, area: &str, name: &str) -> Option<String> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'/');
+        let path = format!("/api/core/{area}/{name}");
+        let is_read = name.bytes().all(is_plain) && matches!(self.find(&path, &Verb::GET), Found::Rule(..));
+        is_read.then_some(path)
+    }
+
     pub(crate) fn find<'a>(&'a self, path: &'a str, verb: &Verb) -> Found<'a> {
         match self.trie.find(path, verb) {
             Match::Rule(rule, segments) => self.rules.get(rule).map_or(Found::Nothing, |rule| Found::Rule(rule, segments)),
@@ -126,8 +151,12 @@ impl Rule {
         let fault = |fault: &str| format!("{verb} {template}: {fault}");
         let parsed_verb = Verb::from_bytes(verb.as_bytes()).map_err(|_| fault("the verb is malformed"))?;
         let path = Template::parse(&template).map_err(fault)?;
-        if !template.starts_with(&format!("/api/core/{}/", method.area)) {
+        let is_at_home = template.starts_with(&format!("/api/core/{}/", method.area));
+        if !is_at_home && !ALIASES.contains(&(method.area.as_str(), template.as_str())) {
             return Err(fault("the path lies outside of its area"));
+        }
+        if is_at_home && !names_its_version(&path, method.descriptor.parent_service().package_name()) {
+            return Err(fault("a segment like v2 stands behind the area, in the paths of that version alone"));
         }
         if method.descriptor.is_client_streaming() || method.descriptor.is_server_streaming() {
             return Err(fault("streams are not offered over REST"));
@@ -136,7 +165,10 @@ impl Rule {
         let variables = path.variables.iter().map(|variable| variable_field(&ask, &variable.path).map_err(|why| fault(&why)));
         let variables = variables.collect::<Result<_, _>>()?;
         let (takes, resource) = takes(&ask, &text(rule, "body")).map_err(|why| fault(&why))?;
-        let gives = gives(method.descriptor.output(), &text(rule, "response_body")).map_err(|why| fault(&why))?;
+        let mut gives = gives(method.descriptor.output(), &text(rule, "response_body")).map_err(|why| fault(&why))?;
+        if parsed_verb != Verb::POST || path.verb.is_some() || !method.descriptor.name().starts_with("Create") {
+            gives.made = None;
+        }
         let etag = resource.map(|field| format!("{}.etag", field.name()));
         let etag = etag.and_then(|path| text_field(&ask, &path)).or_else(|| text_field(&ask, "etag"));
         let request_id = text_field(&ask, "request_id");
@@ -155,6 +187,18 @@ impl Rule {
         let in_path = self.variables.iter().any(|variable| variable.numbers() == numbers);
         (!in_body && !in_path).then_some(field)
     }
+}
+
+/// The first version stays bare; a later one stands behind the area, and no other segment may look like one.
+fn names_its_version(path: &Template, package: &str) -> bool {
+    let is_version =
+        |text: &str| text.strip_prefix('v').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let named = path.segments.iter().enumerate().filter_map(|(at, segment)| match segment {
+        Segment::Literal(text) if is_version(text) => Some((at, text.as_str())),
+        _ => None,
+    });
+    let version = package.rsplit('.').next().filter(|version| is_version(version) && *version != "v1");
+    named.eq(version.map(|version| (VERSION_AT, version)))
 }
 
 fn pattern(rule: &DynamicMessage) -> Option<(String, String)> {
@@ -185,10 +229,10 @@ fn text_field(ask: &MessageDescriptor, path: &str) -> Option<FieldPath> {
 fn takes(ask: &MessageDescriptor, body: &str) -> Result<(Takes, Option<FieldDescriptor>), String> {
     match body {
         "" => Ok((Takes::Nothing, None)),
-        "*" => Ok((Takes::Whole(Codec::of(ask.clone())), None)),
+        "*" => Ok((Takes::Whole(Form::of(ask.clone())), None)),
         name => {
             let (field, message) = message_field(ask, name).map_err(|fault| format!("body {fault}"))?;
-            Ok((Takes::Field(field.number(), Codec::of(message)), Some(field)))
+            Ok((Takes::Field(field.number(), Form::of(message)), Some(field)))
         }
     }
 }
@@ -201,8 +245,9 @@ fn gives(answer: MessageDescriptor, body: &str) -> Result<Gives, String> {
             (Some(field.number()), message)
         }
     };
-    let etag = message.get_field_by_name("etag").filter(|etag| bind::is_scalar(etag) && matches!(etag.kind(), Kind::String));
-    Ok(Gives { field, etag: etag.map(|etag| etag.number()), codec: Codec::of(message) })
+    let text = |name| message.get_field_by_name(name).filter(|field| bind::is_scalar(field) && matches!(field.kind(), Kind::String));
+    let number = |name| text(name).map(|field| field.number());
+    Ok(Gives { field, etag: number("etag"), made: number("name"), form: Form::of(message) })
 }
 
 /// A field that holds one message and no choice.

@@ -25,6 +25,13 @@ pub(crate) struct Variable {
     is_single: bool,
 }
 
+impl Variable {
+    /// Whether the run is this segment and no other, whatever stands in it.
+    pub(crate) fn is_alone_at(&self, segment: usize) -> bool {
+        self.from == segment && (self.is_single || self.count.is_none())
+    }
+}
+
 /// A parsed template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Template {

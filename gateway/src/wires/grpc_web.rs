@@ -25,7 +25,7 @@ const TRAILERS: u8 = 0x80;
 pub(crate) fn inward<'a>(visit: &Visit, method: &'a Method, body: Body) -> kernel::Result<Call<'a>> {
     let headers = headers::rpc(&visit.head, &visit.call_id, visit.address)?;
     let body = if visit.wire == (Wire::GrpcWeb { text: true }) { Body::new(FromText { body, held: BytesMut::new() }) } else { body };
-    Ok(Call { method, headers, body })
+    Ok(Call { method, headers, body, reading: visit.unread() })
 }
 
 /// The reply with its trailers in the body.
@@ -81,7 +81,7 @@ impl http_body::Body for FromText {
 }
 
 /// Decodes groups of four letters, each run of them up to its padding.
-fn from_text(mut text: &[u8]) -> Option<Bytes> {
+pub(crate) fn from_text(mut text: &[u8]) -> Option<Bytes> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     while !text.is_empty() {
         let padded = text.chunks(4).position(|group| group.last() == Some(&b'='));

@@ -1,5 +1,5 @@
 //! REST on the wire level: the request is the body's bytes followed by those of path, query and headers; the answer is the
-//! message's bytes, or one field's of them, as JSON. Must not know any method.
+//! message's bytes, or one field's of them, as JSON or as they are. Must not know any method.
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -9,12 +9,13 @@ use kernel::Error;
 use rpc::Body;
 
 use super::media_type;
-use crate::call::{Answer, Call, Reply, Visit};
+use crate::call::{Answer, Call, Reading, Reply, Visit};
 use crate::envelope;
 use crate::headers;
+use crate::json::{self, Codec, Form};
 use crate::protobuf::{self, Malformed};
 use crate::refuse::Refusal;
-use crate::rules::{Rule, Takes, bind};
+use crate::rules::{Rule, Rules, Takes, bind};
 
 /// JSON is about twice as long as the binary form that the method's limit speaks of.
 const JSON_GROWTH: usize = 2;
@@ -25,8 +26,9 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(crate) async fn inward<'a>(visit: &Visit, rule: &'a Rule, segments: &[&str], body: Body) -> Result<Call<'a>, Refusal> {
     let head = &visit.head;
     let values = rule.path.capture(segments)?;
-    content(&head.headers)?;
-    let mut message = message(&rule.takes, envelope::read(body, rule.method.call.max_request_bytes).await?, &head.headers)?;
+    content(&rule.takes, &head.headers)?;
+    let (body, claim) = envelope::read(body, rule.method.call.max_request_bytes, visit.claims()).await?;
+    let mut message = message(&rule.takes, body, &head.headers)?;
     for (field, value) in rule.variables.iter().zip(values) {
         let name = || field.last().map(|field| field.name().to_owned()).unwrap_or_default();
         field.append(&value, &mut message).ok_or_else(|| bind::invalid(&name(), "does not fit its type"))?;
@@ -43,12 +45,14 @@ pub(crate) async fn inward<'a>(visit: &Visit, rule: &'a Rule, segments: &[&str],
             headers.insert(name, value.clone());
         }
     }
-    Ok(Call { method: &rule.method, headers, body: Body::new(Full::new(envelope::pack(&message))) })
+    Ok(Call { method: &rule.method, headers, body: Body::new(Full::new(envelope::pack(&message))), reading: Reading::Done(claim) })
 }
 
-/// Only JSON in UTF-8, uncompressed. A body without a type is judged when it is there.
-fn content(headers: &HeaderMap) -> Result<(), Refusal> {
-    if headers.contains_key(header::CONTENT_TYPE) && !is_json(headers) {
+/// Uncompressed, and only JSON in UTF-8 unless the method takes bodies as they are. A body without a type is judged when it
+/// is there.
+fn content(takes: &Takes, headers: &HeaderMap) -> Result<(), Refusal> {
+    let is_raw = matches!(takes, Takes::Whole(Form::Raw) | Takes::Field(_, Form::Raw));
+    if !is_raw && headers.contains_key(header::CONTENT_TYPE) && !is_json(headers) {
         return Err(unsupported());
     }
     match headers.get(header::CONTENT_ENCODING) {
@@ -74,21 +78,26 @@ fn unsupported() -> Refusal {
     refusal.with(HeaderName::from_static("accept-post"), HeaderValue::from_static("application/json"))
 }
 
-fn message(takes: &Takes, text: Bytes, headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
-    if !text.is_empty() && !headers.contains_key(header::CONTENT_TYPE) {
-        return Err(unsupported());
-    }
+fn message(takes: &Takes, body: Bytes, headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
     match takes {
-        Takes::Nothing if text.is_empty() => Ok(Vec::new()),
+        Takes::Nothing if body.is_empty() => Ok(Vec::new()),
         Takes::Nothing => Err(Error::invalid("BODY_INVALID", "this call takes no body").into()),
-        Takes::Whole(_) if text.is_empty() => Ok(Vec::new()),
-        Takes::Whole(codec) => Ok(codec.read(&text)?),
-        Takes::Field(number, codec) => {
-            let inner = if text.is_empty() { Vec::new() } else { codec.read(&text)? };
+        Takes::Whole(form) => read(form, &body, headers),
+        Takes::Field(number, form) => {
+            let inner = read(form, &body, headers)?;
             let mut message = Vec::with_capacity(inner.len() + 16);
             protobuf::put(*number, &inner, &mut message);
             Ok(message)
         }
+    }
+}
+
+fn read(form: &Form, body: &[u8], headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
+    match form {
+        Form::Raw => Ok(json::pack_raw(single(headers, &header::CONTENT_TYPE)?.unwrap_or_default(), body)),
+        Form::Json(_) if body.is_empty() => Ok(Vec::new()),
+        Form::Json(_) if !headers.contains_key(header::CONTENT_TYPE) => Err(unsupported()),
+        Form::Json(codec) => Ok(codec.read(body)?),
     }
 }
 
@@ -99,7 +108,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> kernel::Result<Optio
     if value.is_some() && text.is_none() { Err(bind::invalid(name.as_str(), "is not one text")) } else { Ok(text) }
 }
 
-pub(crate) async fn outward(visit: &Visit, rule: &Rule, reply: Reply) -> Result<Response<Body>, Refusal> {
+pub(crate) async fn outward(visit: &Visit, rules: &Rules, rule: &Rule, reply: Reply) -> Result<Response<Body>, Refusal> {
     let max_bytes = rule.method.call.max_answer_bytes;
     let answer = Answer::read(reply, max_bytes).await?;
     let mut message = answer.message()?;
@@ -107,27 +116,49 @@ pub(crate) async fn outward(visit: &Visit, rule: &Rule, reply: Reply) -> Result<
         let malformed = |Malformed| Error::internal("ANSWER_MALFORMED", "the answer cannot be read");
         message = protobuf::message(&message, number).map_err(malformed)?.into();
     }
-    let etag = rule.gives.etag.and_then(|number| protobuf::find(&message, &[number])).filter(|etag| !etag.is_empty());
-    let etag = etag.and_then(|etag| HeaderValue::from_bytes(etag).ok());
+    let text = |number: Option<u32>| number.and_then(|number| protobuf::find(&message, &[number])).filter(|text| !text.is_empty());
+    let etag = text(rule.gives.etag).and_then(|etag| HeaderValue::from_bytes(etag).ok());
     let is_known = etag.as_ref().is_some_and(|etag| is_read(&visit.head.method) && knows(&visit.head.headers, etag));
-    let body = if is_known { Bytes::new() } else { json(rule, &message, max_bytes)? };
-    let mut response = Response::new(Body::new(Full::new(body)));
-    if is_known {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    } else {
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    response.headers_mut().extend(etag.map(|etag| (header::ETAG, etag)));
-    for cookie in answer.headers.get_all(header::SET_COOKIE) {
-        response.headers_mut().append(header::SET_COOKIE, cookie.clone());
-    }
+    let mut response = if is_known { not_modified() } else { content_of(&rule.gives.form, &message, max_bytes)? };
+    let location = text(rule.gives.made).and_then(|name| rules.location(&rule.method.area, std::str::from_utf8(name).ok()?));
+    let headers = response.headers_mut();
+    headers.extend(location.and_then(|path| HeaderValue::try_from(path).ok()).map(|path| (header::LOCATION, path)));
+    headers.extend(etag.map(|etag| (header::ETAG, etag)));
+    headers::told(&answer.headers, &rule.method.call.request_headers, headers);
     Ok(response)
 }
 
-fn json(rule: &Rule, message: &[u8], max_bytes: usize) -> kernel::Result<Bytes> {
-    let text = rule.gives.codec.write(message)?;
+fn content_of(form: &Form, message: &[u8], max_bytes: usize) -> kernel::Result<Response<Body>> {
+    let codec = match form {
+        Form::Json(codec) => codec,
+        Form::Raw => return Ok(raw(message)),
+    };
+    let mut response = Response::new(Body::new(Full::new(text(codec, message, max_bytes)?)));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// Bytes that a caller may have brought stand on our own origin here: a browser shows them, and runs nothing in them.
+fn raw(message: &[u8]) -> Response<Body> {
+    let (kind, data) = json::unpack_raw(message);
+    let kind = HeaderValue::from_bytes(kind).ok().filter(|kind| !kind.is_empty());
+    let mut response = Response::new(Body::new(Full::new(Bytes::copy_from_slice(data))));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static("application/octet-stream")));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+    response
+}
+
+fn text(codec: &Codec, message: &[u8], max_bytes: usize) -> kernel::Result<Bytes> {
+    let text = codec.write(message)?;
     let is_too_large = text.len() > max_bytes.saturating_mul(JSON_GROWTH);
     if is_too_large { Err(Error::internal("ANSWER_TOO_LARGE", "the answer is too large as JSON")) } else { Ok(text.into()) }
+}
+
+pub(crate) fn not_modified() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response
 }
 
 fn is_read(verb: &http::Method) -> bool {
@@ -135,8 +166,23 @@ fn is_read(verb: &http::Method) -> bool {
 }
 
 /// Whether the caller holds this version already (weak comparison, RFC 9110).
-fn knows(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+pub(crate) fn knows(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let held = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut held = held.flat_map(|value| value.split(',')).map(str::trim);
     held.any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held).as_bytes() == etag.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_that_no_header_can_hold_is_none() {
+        for kind in ["text/html\r\nset-cookie: a=b", "\u{0}", ""] {
+            let headers = raw(&json::pack_raw(kind, b"x")).into_parts().0.headers;
+            assert_eq!(headers["content-type"], "application/octet-stream", "{kind:?}");
+            assert!(!headers.contains_key("set-cookie"));
+        }
+        assert_eq!(raw(&json::pack_raw("text/html", b"x")).headers()["content-security-policy"], "default-src 'none'; sandbox");
+    }
 }

@@ -2,10 +2,16 @@
 //! out, and a peer says what reached it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bodies;
 mod browser;
+mod codecs;
+mod headers;
 mod identity;
+mod openapi;
 mod peer;
+mod pressure;
 mod rest;
 mod sockets;
 mod start;
+mod transcoding;
 mod wires;

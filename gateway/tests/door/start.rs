@@ -17,11 +17,17 @@ impl FileResolver for Source {
 }
 
 fn schema(methods: &str) -> Arc<Schema> {
+    schema_of("probe", methods)
+}
+
+fn schema_of(area: &str, methods: &str) -> Arc<Schema> {
+    let area = if area.contains('.') { area.to_owned() } else { format!("{area}.v1") };
     let source = format!(
         r#"syntax = "proto3";
-        package mozaiks.probe.v1;
+        package mozaiks.{area};
         import "google/api/annotations.proto";
         import "mozaiks/options/v1/access.proto";
+        import "mozaiks/options/v1/stability.proto";
         message Inner {{ string text = 1; }}
         message Ask {{ string name = 1; repeated string list = 2; map<string, string> map = 3; Inner inner = 4; oneof pick {{ string left = 5; Inner right = 6; }} repeated Inner inners = 7; int32 count = 8; }}
         service Broken {{ {methods} }}"#
@@ -114,4 +120,52 @@ fn all_faults_come_at_once() {
         assert!(message.contains(fault), "{fault} in {message}");
     }
     assert_eq!(message.lines().count(), 6);
+}
+
+#[test]
+fn paths_of_earlier_products_are_served_where_the_list_has_them() {
+    let unary = ("Ask", "Ask");
+    let alias = |path: &str| {
+        let http = format!("post: \"/api/core/billing/x\" body: \"*\" additional_bindings {{ post: \"{path}\" body: \"*\" }}");
+        method("Checkout", unary, &http, "")
+    };
+    let rules = gateway::rules(&schema_of("billing", &alias("/api/mozaiks/pay/checkout"))).unwrap();
+    assert_eq!(rules.iter().map(|rule| rule.template.as_str()).collect::<Vec<_>>(), ["/api/core/billing/x", "/api/mozaiks/pay/checkout"]);
+    for path in ["/api/mozaiks/pay/other", "/api/mozaiks/pay/checkout/{name}", "/api/insights/ingest/kpis"] {
+        let faults = gateway::rules(&schema_of("billing", &alias(path))).unwrap_err();
+        assert!(faults[0].contains("outside of its area"), "{faults:?}");
+    }
+    assert!(gateway::rules(&schema_of("insights", &alias("/api/mozaiks/pay/checkout"))).is_err());
+}
+
+#[test]
+fn dates_that_are_none_are_named() {
+    for (field, date) in [("deprecated_since", "soon"), ("sunset", "2026-02-30"), ("sunset", "01.07.2026")] {
+        let rule = format!("option (mozaiks.options.v1.stability) = {{ {field}: \"{date}\" }};");
+        let method = format!("rpc One(Ask) returns (Ask) {{ {rule} option (mozaiks.options.v1.access) = {{ {ACCESS} }}; }}");
+        let message = refused(schema(&method), Config::default());
+        assert!(message.contains("/mozaiks.probe.v1.Broken/One: stability has a date that is not YYYY-MM-DD"), "{message}");
+    }
+}
+
+#[test]
+fn later_versions_stand_behind_the_area_and_the_first_stays_bare() {
+    let rule =
+        |package: &str, path: &str| gateway::rules(&schema_of(package, &method("One", ("Ask", "Ask"), &format!("get: \"{path}\""), "")));
+    for (package, path) in
+        [("probe.v1", "/api/core/probe/x"), ("probe.v2", "/api/core/probe/v2/x"), ("probe.v1", "/api/core/probe/vx/v/{name}")]
+    {
+        assert!(rule(package, path).is_ok(), "{package} {path}");
+    }
+    for (package, path) in [
+        ("probe.v1", "/api/core/probe/v1/x"),
+        ("probe.v1", "/api/core/probe/v2/x"),
+        ("probe.v1", "/api/core/probe/x/v2"),
+        ("probe.v2", "/api/core/probe/x"),
+        ("probe.v2", "/api/core/probe/v3/x"),
+        ("probe.v2", "/api/core/probe/x/v2"),
+        ("probe.v2", "/api/core/probe/v2/{name=v3/*}"),
+    ] {
+        assert!(rule(package, path).unwrap_err()[0].contains("a segment like v2"), "{package} {path}");
+    }
 }

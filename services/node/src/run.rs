@@ -91,8 +91,8 @@ pub(crate) async fn run<F: Future<Output = Result<()>>>(config: Config, when_up:
 
     let (stop, stopped) = watch::channel(false);
     let doors = [serve(public, door, stopped.clone()), serve(admin, inner_door, stopped)];
-    announce(&gateway_url, &admin_url)?;
     ready.send_replace(true);
+    announce(&gateway_url, &admin_url)?;
     let sweep = tokio::spawn(sweep(ground.store.clone()));
     let watch = tokio::spawn(watch_store(ground.store, ready.clone()));
     tracing::info!(gateway = gateway_url, admin = admin_url, "ready");
