@@ -187,6 +187,20 @@ mod tests {
     const NOW: Time = Time::from_seconds(100);
 
     #[test]
+    fn a_deleted_app_is_taken_back_within_30_days() {
+        let now = Time::from_seconds(1_000);
+        let app = App::created("Shop", "", Mode::Live, now).unwrap();
+        let deleted = app.paused("Stocktaking", now).unwrap().deleted(now);
+        assert_eq!((deleted.epoch, deleted.check_open().unwrap_err().reason()), (app.epoch + 1, "APP_DELETED"));
+        assert_eq!(deleted.deleted(now), deleted, "deleting twice ends nothing more");
+        assert_eq!(deleted.resumed(now).unwrap_err().reason(), "APP_DELETED");
+        let late = now.plus_seconds(KEPT_SECONDS);
+        assert_eq!(deleted.undeleted(late).unwrap_err().reason(), "APP_NOT_DELETED");
+        let back = deleted.undeleted(late.plus_seconds(-1)).unwrap();
+        assert!(back.is_active() && back.epoch == deleted.epoch && back.undeleted(now).is_err());
+    }
+
+    #[test]
     fn made_with_clean_texts() {
         let app = App::created(" Bakery ", "Bread\nand rolls.", Mode::Test, NOW).unwrap();
         assert_eq!((app.display_name.as_str(), app.description.as_str(), app.mode), ("Bakery", "Bread\nand rolls.", Mode::Test));

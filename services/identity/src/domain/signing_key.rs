@@ -69,9 +69,11 @@ impl SigningKey {
     }
 }
 
-/// The key to sign with: the newest trusted one whose time has come.
+/// The key to sign with: the newest trusted one whose time has come. When none has, which is what a clock that was set back
+/// sees of a young app, the oldest: it was published before any other.
 pub(crate) fn signer(keys: &[SigningKey], now: Time) -> Option<&SigningKey> {
-    trusted(keys).into_iter().rfind(|key| key.active_from <= now.micros())
+    let trusted = trusted(keys);
+    trusted.iter().copied().rfind(|key| key.active_from <= now.micros()).or_else(|| trusted.first().copied())
 }
 
 /// The keys that verifiers need, oldest first: each trusted key from its insertion until its successor has signed for as
@@ -130,7 +132,12 @@ mod tests {
     #[test]
     fn no_key_no_signer() {
         assert!(signer(&[], Time::from_seconds(1)).is_none() && published(&[], Time::from_seconds(1)).is_empty());
-        assert!(signer(&[key("later", 10)], Time::from_seconds(9)).is_none());
+    }
+
+    #[test]
+    fn a_clock_set_back_signs_with_the_first_key() {
+        let keys = [key("next", 310), key("first", 10)];
+        assert_eq!(signer(&keys, Time::from_seconds(9)).unwrap().kid, "first");
     }
 
     #[test]

@@ -205,7 +205,19 @@ mod tests {
     fn ann() -> User {
         let profile =
             Profile { display_name: "Ann".to_owned(), given_name: "Ann".to_owned(), locale: "en".to_owned(), ..Profile::default() };
-        User::made(Email::parse("Ann@Example.com").unwrap(), "$argon2id$…".to_owned(), profile, NOW)
+        User::made(Email::parse("Ann@Example.com").unwrap(), Some("$argon2id$…".to_owned()), profile, NOW)
+    }
+
+    #[test]
+    fn what_ends_everything_raises_the_epoch_once() {
+        let ann = ann();
+        let disabled = ann.disabled(LATER);
+        assert_eq!((disabled.epoch, disabled.key_epoch, disabled.may_sign_in()), (ann.epoch + 1, ann.key_epoch + 1, false));
+        assert_eq!(disabled.disabled(LATER), disabled);
+        let enabled = disabled.enabled(LATER);
+        assert_eq!((enabled.epoch, enabled.may_sign_in()), (disabled.epoch, true));
+        assert_eq!(ann.with_password("$argon2id$other".to_owned(), LATER).epoch, ann.epoch + 1);
+        assert_eq!(ann.cut(LATER).epoch, ann.epoch + 1);
     }
 
     #[test]

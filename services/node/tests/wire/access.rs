@@ -1,10 +1,8 @@
 //! Every RPC there is, called by people who may not. What is called is read from the contracts.
 
-use prost_reflect::{DynamicMessage, MethodDescriptor, SerializeOptions};
-use serde_json::{Map, Value, json};
-
+use crate::contract_rpcs::Rpc;
 use crate::node::Node;
-use crate::wires::{Answer, Caller, POOL, Wire};
+use crate::wires::{Answer, Caller, Wire};
 
 /// Calls that may leave the caller's own tenant. A new one stands here only after a review.
 const LEAVING: [(&str, &str); 5] = [
@@ -15,62 +13,9 @@ const LEAVING: [(&str, &str); 5] = [
     ("TokensService/EnterApp", "TENANCY_ENTERS"),
 ];
 
-struct Rpc {
-    method: MethodDescriptor,
-    access: Value,
-}
-
-impl Rpc {
-    fn all() -> Vec<Self> {
-        let extension = POOL.get_extension_by_name("mozaiks.options.v1.access").unwrap();
-        let methods = POOL
-            .services()
-            .filter(|service| service.package_name().starts_with("mozaiks."))
-            .flat_map(|service| service.methods().collect::<Vec<_>>());
-        let access = |method: &MethodDescriptor| json_of(method.options().get_extension(&extension).as_message().unwrap());
-        methods.map(|method| Self { access: access(&method), method }).collect()
-    }
-
-    fn label(&self) -> String {
-        format!("{}/{}", self.method.parent_service().name(), self.method.name())
-    }
-
-    fn is_open(&self) -> bool {
-        ["CALLER_ANYONE", "CALLER_PROOF"].contains(&self.access["caller"].as_str().unwrap())
-    }
-
-    /// A request in which every name lies in `app`, shaped as the REST rule wants it.
-    fn ask(&self, app: &str) -> Value {
-        let named = |shape: &str| json!(shape.replacen('*', app, 1).replace('*', "x1"));
-        let mut ask = Map::new();
-        if self.method.input().get_field_by_name("target").is_some() {
-            ask.insert("target".into(), named("apps/*"));
-        }
-        let template = self.template();
-        for variable in template.split('{').skip(1).filter_map(|part| part.split('}').next()) {
-            let (field, shape) = variable.split_once('=').unwrap_or((variable, "*"));
-            match field.split_once('.') {
-                Some((outer, inner)) => ask.insert(outer.into(), json!({ inner: named(shape) })),
-                None => ask.insert(self.method.input().get_field_by_name(field).unwrap().json_name().into(), named(shape)),
-            };
-        }
-        Value::Object(ask)
-    }
-
-    fn template(&self) -> String {
-        let extension = POOL.get_extension_by_name("google.api.http").unwrap();
-        let rule = json_of(self.method.options().get_extension(&extension).as_message().unwrap());
-        ["get", "post", "patch", "delete", "put"].iter().find_map(|verb| rule[verb].as_str()).unwrap().to_owned()
-    }
-
-    /// By the admin door, which serves everything that there is.
-    async fn call(&self, node: &Node, caller: &Caller, wire: Wire, app: &str) -> Answer {
-        caller.clone().to(&node.admin).on(wire).call(&self.label(), self.ask(app)).await
-    }
-}
-
-fn json_of(message: &DynamicMessage) -> Value {
-    message.serialize_with_options(serde_json::value::Serializer, &SerializeOptions::new()).unwrap()
+/// By the admin door, which serves everything that there is.
+async fn call(rpc: &Rpc, node: &Node, caller: &Caller, wire: Wire, app: &str) -> Answer {
+    caller.clone().to(&node.admin).on(wire).call(&rpc.label(), rpc.ask(app)).await
 }
 
 #[test]
@@ -88,7 +33,7 @@ async fn nobody_gets_in_without_a_token() {
     let mut tried = 0;
     for rpc in Rpc::all().iter().filter(|rpc| !rpc.is_open()) {
         for wire in Wire::ALL {
-            let failure = rpc.call(&node, &node.anyone(), wire, "platform").await.unwrap_err();
+            let failure = call(rpc, &node, &node.anyone(), wire, "platform").await.unwrap_err();
             assert_eq!((failure.code, failure.reason.as_str()), (16, "CREDENTIAL_MISSING"), "{} {wire:?}", rpc.label());
             tried += 1;
         }
@@ -102,18 +47,18 @@ async fn a_broken_credential_is_refused_even_where_none_is_needed() {
     let ann = node.person("ann@example.com").await.on(Wire::Grpc);
     let token = ann.token();
     let cut = &token[..token.len() - 2];
-    for rpc in Rpc::all() {
+    for rpc in &Rpc::all() {
         for wire in Wire::ALL {
             for broken in ["", "a b", "{}"] {
                 let caller = node.anyone().with("authorization", &format!("Bearer {broken}"));
-                let failure = rpc.call(&node, &caller, wire, "platform").await.unwrap_err();
+                let failure = call(rpc, &node, &caller, wire, "platform").await.unwrap_err();
                 assert_eq!((failure.code, failure.reason.as_str()), (16, "CREDENTIAL_MALFORMED"), "{} {wire:?} {broken}", rpc.label());
             }
             let two = ann.clone().with("x-mozaiks-api-key", "mzk_live_shop_x");
-            let failure = rpc.call(&node, &two, wire, "platform").await.unwrap_err();
+            let failure = call(rpc, &node, &two, wire, "platform").await.unwrap_err();
             assert_eq!((failure.code, failure.reason.as_str()), (16, "CREDENTIALS_AMBIGUOUS"), "{} {wire:?}", rpc.label());
             if !rpc.is_open() {
-                let failure = rpc.call(&node, &node.anyone().bearer(cut), wire, "platform").await.unwrap_err();
+                let failure = call(rpc, &node, &node.anyone().bearer(cut), wire, "platform").await.unwrap_err();
                 assert_eq!((failure.code, failure.reason.as_str()), (16, "CREDENTIAL_MALFORMED"), "{} {wire:?}", rpc.label());
             }
         }
@@ -129,7 +74,7 @@ async fn without_the_permission_the_answer_is_no() {
     let mut tried = 0;
     for rpc in Rpc::all().iter().filter(|rpc| rpc.access["permission"].is_string()) {
         for wire in Wire::ALL {
-            let failure = rpc.call(&node, &customer, wire, "shop").await.unwrap_err();
+            let failure = call(rpc, &node, &customer, wire, "shop").await.unwrap_err();
             let reason = if rpc.access["plane"] == "PLANE_OPERATOR" { "PLANE_REFUSED" } else { "PERMISSION_MISSING" };
             assert_eq!((failure.code, failure.reason.as_str()), (7, reason), "{} {wire:?}", rpc.label());
             tried += 1;
@@ -148,8 +93,8 @@ async fn a_foreign_name_answers_as_an_absent_one() {
     for rpc in Rpc::all().iter().filter(|rpc| !rpc.is_open() && !rpc.ask("shop").as_object().unwrap().is_empty()) {
         for caller in [&shop, &owner.on(Wire::Grpc)] {
             for wire in Wire::ALL {
-                let mut foreign = rpc.call(&node, caller, wire, "other").await.unwrap_err();
-                let absent = rpc.call(&node, caller, wire, "nowhere").await.unwrap_err();
+                let mut foreign = call(rpc, &node, caller, wire, "other").await.unwrap_err();
+                let absent = call(rpc, &node, caller, wire, "nowhere").await.unwrap_err();
                 foreign.call_id.clone_from(&absent.call_id);
                 foreign.message = foreign.message.replace("apps/other", "apps/nowhere");
                 assert!(["NOT_FOUND", "PERMISSION_MISSING"].contains(&absent.reason.as_str()), "{} {wire:?} {absent:?}", rpc.label());
@@ -180,7 +125,7 @@ async fn malformed_names_and_wildcards_are_refused() {
     let ann = node.person("ann@example.com").await.on(Wire::Grpc);
     for rpc in Rpc::all().iter().filter(|rpc| !rpc.ask("shop").as_object().unwrap().is_empty()) {
         for bad in ["-", "UPPER", "no"] {
-            let failure = rpc.call(&node, &ann, Wire::Grpc, bad).await.unwrap_err();
+            let failure = call(rpc, &node, &ann, Wire::Grpc, bad).await.unwrap_err();
             assert!(["NAME_INVALID", "PERMISSION_MISSING"].contains(&failure.reason.as_str()), "{} {bad}: {failure:?}", rpc.label());
         }
     }

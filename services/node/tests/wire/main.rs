@@ -10,8 +10,11 @@
 
 mod access;
 mod bad_input;
+mod contract_rpcs;
 mod crash;
+mod faults;
 mod identity;
+mod matrix;
 mod node;
 mod operations;
 mod rest;

@@ -33,7 +33,8 @@ impl Node {
         Self::on(folder, environment)
     }
 
-    fn on(folder: PathBuf, environment: &[(&str, &str)]) -> Self {
+    /// A node on a folder that is there.
+    pub fn on(folder: PathBuf, environment: &[(&str, &str)]) -> Self {
         let mut child = command(&folder).envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(log(&folder)).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -67,6 +68,11 @@ impl Node {
         assert!(kill.success());
         let status = self.child.wait().unwrap();
         (status, self.log())
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Moves the node's clock.
