@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Request, Response, Version};
+use http::{HeaderMap, Request, Response, Version};
 use http_body_util::{BodyExt, Full, Limited};
 use kernel::Error;
 use rpc::{Body, Claim, Claims, Deadline, Hub, Method};
@@ -80,7 +80,10 @@ pub(crate) async fn send(hub: &Hub, session: Option<Session<'_>>, mut call: Call
             None
         }
         Reading::Done(claim) => {
-            call.headers.extend(deadline.left()?.map(|left| (HeaderName::from_static("grpc-timeout"), left)));
+            // In place of what the caller asked for: a second value would make the header ambiguous.
+            if let Some(left) = deadline.left()? {
+                call.headers.insert("grpc-timeout", left);
+            }
             claim
         }
     };

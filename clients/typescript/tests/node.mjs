@@ -2,7 +2,7 @@
 
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -20,12 +20,19 @@ export function executable() {
   return path;
 }
 
-/** The environment without settings of a node: those of the person who runs the tests are not the tests'. */
-function plainEnvironment() {
+/**
+ * The environment without settings of a node: those of the person who runs the tests are not the tests'.
+ *
+ * @param {string} state
+ */
+function plainEnvironment(state) {
   const plain = Object.entries(process.env).filter(([name]) => !name.startsWith('MOZAIKS_'));
   // Nobody else calls the node, so there is nobody to wait for when it stops.
-  return { ...Object.fromEntries(plain), MOZAIKS_DRAIN_SECONDS: '0' };
+  return { ...Object.fromEntries(plain), MOZAIKS_DRAIN_SECONDS: '0', MOZAIKS_TEST_CLOCK_FILE: clockFile(state) };
 }
+
+/** @param {string} state */
+const clockFile = (state) => join(state, 'test-clock');
 
 /** A running node. */
 export class Node {
@@ -45,7 +52,7 @@ export class Node {
 
   static async start(state = mkdtempSync(join(tmpdir(), 'mozaiks-'))) {
     const args = ['serve', '--data-dir', state, '--listen', '127.0.0.1:0', '--admin-listen', '127.0.0.1:0'];
-    const child = spawn(executable(), args, { stdio: ['ignore', 'pipe', 'pipe'], env: plainEnvironment() });
+    const child = spawn(executable(), args, { stdio: ['ignore', 'pipe', 'pipe'], env: plainEnvironment(state) });
     /** @type {string[]} */
     const log = [];
     child.stderr.setEncoding('utf8').on('data', (text) => log.push(text));
@@ -75,8 +82,17 @@ export class Node {
   /** Asks for an invitation as the operator at the machine does; answers the link that is printed. */
   async invite() {
     const args = ['operator', 'invite', '--data-dir', this.state];
-    const { stdout } = await promisify(execFile)(executable(), args, { env: plainEnvironment() });
+    const { stdout } = await promisify(execFile)(executable(), args, { env: plainEnvironment(this.state) });
     return stdout.trim();
+  }
+
+  /**
+   * Moves the node's clock to so many seconds after the machine's.
+   *
+   * @param {number} seconds
+   */
+  setClock(seconds) {
+    writeFileSync(clockFile(this.state), String(seconds));
   }
 
   /** Stops the process and keeps what it stored. */

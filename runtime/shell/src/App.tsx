@@ -8,12 +8,22 @@ import { RuntimeProvider, type RuntimeStore, useRuntime } from './contexts/Runti
 import type { Core } from './core';
 import { ErrorRoot } from './ErrorRoot';
 import { Navigation, OfflineBanner } from './Navigation';
-import { AppHome } from './pages/AppHome';
+import { Again } from './pages/Again';
 import { Apps } from './pages/Apps';
+import { AppFrame } from './pages/app/AppFrame';
+import { AppSessions } from './pages/app/AppSessions';
+import { DangerZone } from './pages/app/DangerZone';
+import { NewPerson } from './pages/app/NewPerson';
+import { Overview } from './pages/app/Overview';
+import { People } from './pages/app/People';
+import { Person } from './pages/app/Person';
+import { SigningKeys } from './pages/app/SigningKeys';
 import { Login } from './pages/Login';
 import { Me } from './pages/Me';
 import { NewApp } from './pages/NewApp';
 import { NotFound } from './pages/NotFound';
+import { AllApps } from './pages/operator/AllApps';
+import { Installation } from './pages/operator/Installation';
 import { Register } from './pages/Register';
 import { type PageRoute, Router } from './Router';
 import { type Audience, route } from './routes';
@@ -22,8 +32,29 @@ import type { SessionState } from './session';
 const ROUTES: readonly PageRoute[] = [
   route('/', 'Your apps', 'members', () => <Apps />),
   route('/apps/new', 'New app', 'members', () => <NewApp />),
-  route('/apps/:app', 'App', 'members', ({ app }) => <AppHome key={app} app={app} />),
+  route('/apps/:app', 'App', 'members', ({ app }) => <AppFrame key={app} id={app}>{(open) => <Overview app={open} />}</AppFrame>),
+  route('/apps/:app/people', 'People', 'members', ({ app }) => (
+    <AppFrame key={app} id={app} part="People">{(open) => <People app={open} />}</AppFrame>
+  )),
+  route('/apps/:app/people/new', 'New person', 'members', ({ app }) => (
+    <AppFrame key={app} id={app} part="New person">{(open) => <NewPerson app={open} />}</AppFrame>
+  )),
+  route('/apps/:app/people/:user', 'Person', 'members', ({ app, user }) => (
+    <AppFrame key={app} id={app} part="Person">{(open) => <Person key={user} app={open} user={user} />}</AppFrame>
+  )),
+  route('/apps/:app/sessions', 'Sessions', 'members', ({ app }) => (
+    <AppFrame key={app} id={app} part="Sessions">{(open) => <AppSessions app={open} />}</AppFrame>
+  )),
+  route('/apps/:app/keys', 'Signing keys', 'members', ({ app }) => (
+    <AppFrame key={app} id={app} part="Signing keys">{(open) => <SigningKeys app={open} />}</AppFrame>
+  )),
+  route('/apps/:app/danger', 'Danger zone', 'members', ({ app }) => (
+    <AppFrame key={app} id={app} part="Danger zone">{(open) => <DangerZone app={open} />}</AppFrame>
+  )),
+  route('/operator', 'Installation', 'members', () => <Installation />),
+  route('/operator/apps', 'All apps', 'members', () => <AllApps />),
   route('/me', 'Profile', 'members', () => <Me />),
+  route('/again', 'Sign in again', 'members', () => <Again />),
   route('/login', 'Sign in', 'visitors', () => <Login />),
   route('/register', 'Create your account', 'visitors', () => <Register />),
 ];

@@ -9,6 +9,7 @@ import { Mark } from './components/Mosaic';
 import { ThemeSwitch } from './components/ThemeSwitch';
 import { useAccount, useCore, useSession } from './contexts/AuthContext';
 import { place } from './location';
+import { covers } from './permissions';
 import { useAction } from './query';
 import { Link } from './Router';
 import { useStore } from './store';
@@ -19,17 +20,22 @@ interface Entry {
   readonly icon: IconName;
   /** Whether a path belongs to this entry. */
   readonly holds: (path: string) => boolean;
+  /** Whoever lacks it does not see the entry. */
+  readonly permission?: string;
 }
 
 const ENTRIES: readonly Entry[] = [
   { to: '/', label: 'Apps', icon: 'apps', holds: (path) => path === '/' || (path.startsWith('/apps/') && path !== '/apps/new') },
   { to: '/apps/new', label: 'New app', icon: 'plus', holds: (path) => path === '/apps/new' },
   { to: '/me', label: 'Profile', icon: 'person', holds: (path) => path === '/me' },
+  { to: '/operator', label: 'Operation', icon: 'server', holds: (path) => path.startsWith('/operator'), permission: 'operator.apps' },
 ];
 
 export function Navigation() {
   const { path } = useStore(place);
   const session = useSession();
+  const held = useStore(useCore().account).me?.permissions ?? [];
+  const entries = ENTRIES.filter(({ permission }) => permission === undefined || covers(held, permission));
   return (
     <header className="side">
       <Link to="/" className="brand">
@@ -39,7 +45,7 @@ export function Navigation() {
       {session.status !== 'anonymous' && (
         <nav className="nav" aria-label="Main">
           <ul>
-            {ENTRIES.map(({ to, label, icon, holds }) => (
+            {entries.map(({ to, label, icon, holds }) => (
               <li key={to}>
                 <Link to={to} aria-current={path === to ? 'page' : holds(path) ? 'true' : undefined}>
                   <Icon name={icon} />

@@ -2,9 +2,10 @@
 
 import { createMozaiks, MozaiksError } from '@mozaiks/client';
 import { type App, type GetMeResponse, type Identity, identity, type User } from '@mozaiks/client/identity';
+import { given } from './answer';
 import { deviceName } from './device';
 import { enter, type Entered } from './entered';
-import { Session } from './session';
+import { Session, type SignInAsk } from './session';
 import { createStore, type Store } from './store';
 
 /** The person's own account, as last read. */
@@ -29,6 +30,12 @@ export interface Core {
   loadAccount(): Promise<void>;
   /** Puts a newer version of the account in place. */
   keepUser(user: User): void;
+  /** Sets a new password; everything else the person is signed in with ends. */
+  changePassword(currentPassword: string, newPassword: string): Promise<void>;
+  /** Ends everything the person is signed in with but this browser. */
+  endOtherSessions(): Promise<void>;
+  /** Signs the person in again with their password, and ends the session from before. */
+  signInAgain(ask: SignInAsk, requestId: string): Promise<void>;
   /** Enters an app, `apps/{app}`, and reads it. */
   open(target: string): Promise<EnteredApp>;
 }
@@ -39,6 +46,8 @@ export function createCore(app: string, version: string): Core {
   const door = identity(createMozaiks({ ...way, session: 'cookie' }));
   const session = new Session(door.auth, home, deviceName(navigator.userAgent));
   const core = identity(createMozaiks({ ...way, token: () => session.token(), refresh: () => session.renew() }));
+  // The answer of these calls is a session, which the gateway keeps in the cookie.
+  const replacing = (token: string | undefined) => identity(createMozaiks({ ...way, session: 'cookie', token: () => token })).me;
   const account = createStore<Account>({ me: undefined, failure: undefined });
 
   // Whoever signs in next starts without the account of whoever was here before.
@@ -62,16 +71,21 @@ export function createCore(app: string, version: string): Core {
       const { me } = account.get();
       if (me !== undefined) account.set({ me: { ...me, user }, failure: undefined });
     },
+    changePassword(currentPassword, newPassword) {
+      const ask = { name: `${home}/me`, currentPassword, newPassword };
+      return session.replace((token) => replacing(token).changePassword(ask));
+    },
+    endOtherSessions() {
+      return session.replace((token) => replacing(token).revokeMyOtherSessions({ parent: `${home}/me` }));
+    },
+    async signInAgain(ask, requestId) {
+      const before = await session.signInAgain(ask, requestId);
+      if (before !== undefined) await core.me.revokeMySession({ name: before.replace('/sessions/', '/me/sessions/') });
+    },
     async open(target) {
       const entered = await enter(core, home, target, way);
       const { app: seen } = await entered.identity.apps.getApp({ name: target });
-      if (seen === undefined) throw missing('app');
-      return { ...entered, app: seen };
+      return { ...entered, app: given(seen, 'app') };
     },
   };
-}
-
-/** An answer without the resource it is about. */
-function missing(what: string): MozaiksError {
-  return new MozaiksError({ reason: 'ANSWER_UNKNOWN', message: `the answer holds no ${what}`, code: 12, callId: '' });
 }

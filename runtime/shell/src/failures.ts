@@ -10,10 +10,16 @@ export interface Explanation {
 type Words = readonly [title: string, text: string];
 
 const BY_REASON: Readonly<Record<string, Words>> = {
+  ACCOUNT_CHANGED: ['Your account changed meanwhile', 'Load the page again, then repeat it.'],
   ANSWER_UNKNOWN: ['This page is out of date', 'The server answered in a way this page does not know. Load the page again.'],
+  APP_DELETED: ['This app is deleted', 'Take the deletion back first.'],
   APP_ID_INVALID: ['This address cannot be used', 'Use 3 to 40 lower-case letters, digits and hyphens, beginning with a letter.'],
   APP_ID_TAKEN: ['This address is taken', 'Another app uses it. Choose another one.'],
+  APP_NOT_DELETED: ['This app is not deleted', 'Somebody has taken the deletion back already.'],
+  APP_PAUSED: ['This app is paused', 'Its staff closed it for the time being.'],
+  APP_RESERVED: ['This app carries the installation', 'It can be neither paused nor deleted.'],
   CLIENT_TIMEOUT: ['The server takes too long', 'It did not answer in time. Try again.'],
+  CONFIRMATION_MISSING: ['This is not the address of the app', 'Type it exactly as it is shown.'],
   CREDENTIALS_INVALID: ['E-mail address or password is wrong', 'Check both and try again.'],
   CROSS_SITE_REFUSED: ['The request was refused', 'It did not come from this site. Load the page again.'],
   DISK_FULL: ['The server has no room left', 'Nothing was saved. Tell whoever runs this site.'],
@@ -24,15 +30,18 @@ const BY_REASON: Readonly<Record<string, Words>> = {
   HASHING_BUSY: ['Many people are signing in', 'Try again in a moment.'],
   INVITATION_DEAD: ['This invitation no longer works', 'It was used, or its time is over. Ask for a new one.'],
   INVITATION_EMAIL_MISMATCH: ['This invitation is for another address', 'Use the e-mail address that was invited.'],
+  METHOD_UNKNOWN: ['This is not served here', 'The address of this page does not offer it.'],
   OVERLOADED: ['The server is busy', 'Try again in a moment.'],
+  OWN_ACCOUNT: ['This is your own account', 'Nobody can disable themselves.'],
   PASSWORD_WEAK: ['This password is too easy to guess', 'Use at least 8 characters, and nothing common.'],
   PERMISSION_MISSING: ['You may not do this', 'Ask an owner of the app for the permission.'],
+  PLANE_REFUSED: ['This is for operators', 'Only operators of the installation may do this.'],
   RATE_LIMITED: ['Too many requests', 'Wait a moment, then try again.'],
   REFRESH_REUSED: ['Your session ended', 'Sign in again to continue.'],
   REGISTRATION_CLOSED: ['Registration is closed', 'Ask whoever runs this site for an invitation.'],
   REQUEST_ID_REUSED: ['This was sent before with other content', 'Try again.'],
   SESSION_ENDED: ['Your session ended', 'Sign in again to continue.'],
-  STEP_UP_REQUIRED: ['Sign in again first', 'This needs a fresh sign-in.'],
+  STEP_UP_REQUIRED: ['Sign in again first', 'For this you must have signed in within the last 15 minutes.'],
   TOKEN_REVOKED: ['Your session ended', 'Sign in again to continue.'],
   TRY_LATER: ['Too many attempts', 'Wait a moment before the next one.'],
   UNREACHABLE: ['The server cannot be reached', 'Check your connection, then try again.'],
@@ -64,13 +73,19 @@ function waiting(ms: number | undefined): string | undefined {
   return seconds < 90 ? `Try again in ${seconds} seconds.` : `Try again in ${Math.ceil(seconds / 60)} minutes.`;
 }
 
-// Where the server names no field, the reason alone says which one is meant.
-const FIELD_OF: Readonly<Record<string, string>> = {
-  APP_ID_INVALID: 'app_id',
-  APP_ID_TAKEN: 'app_id',
-  EMAIL_INVALID: 'email',
-  EMAIL_TAKEN: 'email',
-  PASSWORD_WEAK: 'password',
+// Where the server names no field of the form, the reason alone says which one is meant.
+const FIELDS_OF: Readonly<Record<string, readonly string[]>> = {
+  APP_ID_INVALID: ['app_id'],
+  APP_ID_TAKEN: ['app_id'],
+  CREDENTIALS_INVALID: ['current_password'],
+  EMAIL_INVALID: ['email'],
+  EMAIL_TAKEN: ['email'],
+  PASSWORD_WEAK: ['password', 'new_password'],
+};
+
+// Where a reason means something narrower at one field.
+const AT_FIELD: Readonly<Record<string, string>> = {
+  current_password: 'This is not your password. Check it and try again.',
 };
 
 /** The faults of single fields, by the field's path. */
@@ -83,10 +98,10 @@ export function fieldFaults(failure: MozaiksError | undefined, fields: readonly 
     const field = fieldFor(violation, fields);
     return field === undefined ? [] : [[field, faultText(failure, violation)] as const];
   });
-  const implied = FIELD_OF[failure.reason];
-  if (named.length === 0 && implied !== undefined && fields.includes(implied)) {
+  const implied = FIELDS_OF[failure.reason]?.find((field) => fields.includes(field));
+  if (named.length === 0 && implied !== undefined) {
     const { title, text } = explain(failure);
-    return { [implied]: `${title}. ${text}` };
+    return { [implied]: AT_FIELD[implied] ?? `${title}. ${text}` };
   }
   return Object.fromEntries(named);
 }

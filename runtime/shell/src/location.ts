@@ -35,8 +35,8 @@ export function dropFragment(): void {
   history.replaceState(null, '', location.pathname + location.search);
 }
 
-/** The address of the sign-in page that leads back here. */
-export function withReturn(page: '/login' | '/register', { path, query }: Pick<Place, 'path' | 'query'>): string {
+/** The address of a page before or of signing in that leads back here. */
+export function withReturn(page: '/login' | '/register' | '/again', { path, query }: Pick<Place, 'path' | 'query'>): string {
   return path === '/' ? page : `${page}?return=${encodeURIComponent(path + query)}`;
 }
 

@@ -1,4 +1,5 @@
-// Permissions in plain words, one line for each resource. What this file does not know is shown as it is.
+// Permissions: what a held one covers, and all of them in plain words, one line for each resource.
+// What this file does not know is shown as it is.
 
 /** What somebody may do with one kind of thing. */
 export interface Grant {
@@ -23,8 +24,11 @@ const THINGS: Readonly<Record<string, string>> = {
   'identity.members': 'Team members',
   'identity.policies': 'Sign-in rules',
   'identity.providers': 'Sign-in providers',
+  'identity.sessions': 'Sessions',
+  'identity.signing_keys': 'Signing keys',
   'identity.sinks': 'Event receivers',
   'identity.users': 'People',
+  'operator.apps': 'The installation',
 };
 
 const VERBS: Readonly<Record<string, string>> = {
@@ -32,7 +36,13 @@ const VERBS: Readonly<Record<string, string>> = {
   read: 'see',
   write: 'change',
   impersonate: 'sign in as somebody else',
+  revoke: 'end',
 };
+
+/** Whether one of the held patterns covers a permission: `identity.*` covers everything below `identity.`. */
+export function covers(held: readonly string[], permission: string): boolean {
+  return held.some((pattern) => pattern === '*' || pattern === permission || (pattern.endsWith('.*') && permission.startsWith(pattern.slice(0, -1))));
+}
 
 /** `identity.users.read` and `identity.users.write` together are `People: see, change`. */
 export function inWords(permissions: readonly string[]): Grant[] {

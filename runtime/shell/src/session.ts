@@ -3,6 +3,7 @@
 
 import { Code, MozaiksError } from '@mozaiks/client';
 import type { Identity, SessionTokens } from '@mozaiks/client/identity';
+import { given } from './answer';
 import { tokenEnd } from './clock';
 import { createStore, type Store } from './store';
 
@@ -30,6 +31,7 @@ export interface RegisterAsk extends SignInAsk {
 
 interface Access {
   readonly token: string;
+  readonly session: string;
   readonly user: string;
   readonly endsAt: number;
 }
@@ -44,6 +46,7 @@ type News =
 const LOCK = 'mozaiks.session';
 // A call made now must still find the token valid when it arrives.
 const RENEW_BEFORE_MS = 30_000;
+const WORN_OUT: ReadonlySet<string> = new Set(['TOKEN_EXPIRED', 'TOKEN_REVOKED', 'SESSION_ENDED']);
 const OVER: Readonly<Record<string, Notice>> = { SESSION_ENDED: 'ended', TOKEN_REVOKED: 'ended', REFRESH_REUSED: 'reused' };
 
 /** The session of this browser with the app `parent`; `deviceName` is what the person's session list calls the browser. */
@@ -91,6 +94,29 @@ export class Session {
     await this.#open(() => this.#auth.register(ask));
   }
 
+  /** Signs the same person in again, so that the sign-in is a fresh one. Answers the name of the session it replaces. */
+  async signInAgain(ask: SignInAsk, requestId: string): Promise<string | undefined> {
+    const before = this.#access?.session;
+    await this.signIn(ask, requestId);
+    return before === this.#access?.session ? undefined : before;
+  }
+
+  /**
+   * Takes the session that `call` answers in place of the present one, in every tab. `call` gets the access token of the
+   * present one and must not ask this object for another: the session does not change while it runs.
+   */
+  async replace(call: (token: string | undefined) => Promise<{ readonly session?: SessionTokens | undefined }>): Promise<void> {
+    const token = await this.token();
+    try {
+      await this.#open(async () => ({ result: opened((await call(token)).session) }));
+    } catch (cause) {
+      const failed = MozaiksError.from(cause);
+      // Renewing either finds that the session is over, and says so everywhere, or makes the next attempt work.
+      if (failed.code === Code.Unauthenticated && WORN_OUT.has(failed.reason)) await this.renew();
+      throw failed;
+    }
+  }
+
   /** Ends the session on the server, then in every tab. Fails when the server could not be told. */
   async signOut(): Promise<void> {
     await alone(async () => {
@@ -124,7 +150,7 @@ export class Session {
       if (this.#era !== began || (this.#access !== undefined && this.#access !== stale)) return;
       try {
         const { session } = await this.#auth.refreshSession({ parent: this.#parent });
-        if (this.#era === began) this.#adopt(present(session));
+        if (this.#era === began) this.#adopt(given(session, 'session'));
       } catch (cause) {
         const failed = MozaiksError.from(cause);
         if (this.#era === began && isOver(failed)) this.#end(OVER[failed.reason]);
@@ -136,14 +162,15 @@ export class Session {
   async #open(call: () => Promise<{ result: SignedIn }>): Promise<void> {
     await alone(async () => {
       const { result } = await call();
-      const tokens = present(result.value);
+      const tokens = given(result.value, 'session');
       this.#era += 1;
       this.#adopt(tokens);
     });
   }
 
   #adopt(tokens: SessionTokens): void {
-    const access = { token: tokens.accessToken, user: tokens.user, endsAt: tokenEnd(tokens.accessExpireTime) };
+    const { accessToken: token, session, user } = tokens;
+    const access = { token, session, user, endsAt: tokenEnd(tokens.accessExpireTime) };
     this.#hold(access);
     this.#tell({ kind: 'access', access });
   }
@@ -185,14 +212,8 @@ function isOver(failed: MozaiksError): boolean {
   return failed.code === Code.Unauthenticated || failed.code === Code.InvalidArgument;
 }
 
-function present(tokens: SessionTokens | undefined): SessionTokens {
-  if (tokens !== undefined) return tokens;
-  throw new MozaiksError({
-    reason: 'ANSWER_UNKNOWN',
-    message: 'the answer holds no session',
-    code: Code.Unimplemented,
-    callId: '',
-  });
+function opened(value: SessionTokens | undefined): SignedIn {
+  return value === undefined ? { case: undefined } : { case: 'session', value };
 }
 
 /** Runs while no other tab of this origin does: the cookie is written by one answer at a time. */

@@ -1,7 +1,7 @@
 // The client against the real executable, over gRPC-Web.
 
 import { Code, createMozaiks, MozaiksError, pages } from '@mozaiks/client';
-import { AppMode, AppState, identity } from '@mozaiks/client/identity';
+import { AppMode, AppState, identity, SessionState } from '@mozaiks/client/identity';
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Node } from '../node.mjs';
@@ -134,6 +134,33 @@ test('a session that was ended is ended for its token too', async () => {
   const failed = await failureOf(holder(accessToken).me.getMe({ name: `${PLATFORM}/me` }));
   assert.equal(failed.code, Code.Unauthenticated);
   assert.ok(['SESSION_ENDED', 'TOKEN_REVOKED'].includes(failed.reason), failed.reason);
+});
+
+test('staff keeps people, their sessions and the keys of an app', async () => {
+  const { accessToken } = await register('ida@example.com');
+  const { apps, tokens } = holder(accessToken);
+  const parent = 'apps/ida-app';
+  await apps.createApp({ app: { displayName: 'Ida' }, appId: 'ida-app' });
+  const entered = holder((await tokens.enterApp({ parent: PLATFORM, target: parent })).accessToken);
+
+  const { user } = await entered.users.createUser({ parent, user: { email: 'joe@example.com' }, password: 'seven brass kettles' });
+  const identifier = { kind: { case: /** @type {const} */ ('email'), value: 'joe@example.com' } };
+  const check = { kind: { case: /** @type {const} */ ('password'), value: 'seven brass kettles' } };
+  await stranger().auth.signIn({ parent, identifier, check });
+  const { sessions } = await entered.sessions.listSessions({ parent, user: user?.name ?? '' });
+  assert.equal(sessions.length, 1);
+  const { session } = await entered.sessions.revokeSession({ name: sessions[0]?.name ?? '' });
+  assert.equal(session?.state, SessionState.ENDED);
+
+  const { signingKey } = await entered.signingKeys.rotateSigningKey({ parent });
+  const { signingKeys } = await entered.signingKeys.listSigningKeys({ parent });
+  assert.deepEqual(signingKeys.map(({ kid, signing }) => [kid === signingKey?.kid, signing]), [[true, false], [false, true]]);
+});
+
+test('what is for operators is not served on the public address', async () => {
+  const { accessToken } = await register('kay@example.com');
+  const failed = await failureOf(holder(accessToken).installation.getInstallation({}));
+  assert.equal(failed.code, Code.Unimplemented);
 });
 
 test('a deadline that has passed ends the call', async () => {

@@ -3,7 +3,9 @@
 import type { MozaiksError } from '@mozaiks/client';
 import type { ReactNode } from 'react';
 import { explain } from '../failures';
-import { Button } from './Button';
+import { place, withReturn } from '../location';
+import { useStore } from '../store';
+import { Button, ButtonLink } from './Button';
 import { Icon } from './Icon';
 
 interface FailureProps {
@@ -23,15 +25,20 @@ export function Failure({ failure, retry, children }: FailureProps) {
         <p className="note-title">{title}</p>
         <p>{text}</p>
         <CallId failure={failure} />
-        {(retry !== undefined || children !== undefined) && (
-          <div className="actions">
-            {retry !== undefined && <Button onClick={retry}>Try again</Button>}
-            {children}
-          </div>
-        )}
+        <div className="actions">
+          {failure.reason === 'STEP_UP_REQUIRED' && <SignInAgain />}
+          {retry !== undefined && <Button onClick={retry}>Try again</Button>}
+          {children}
+        </div>
       </div>
     </div>
   );
+}
+
+/** Leads to a fresh sign-in and back to this page. */
+function SignInAgain() {
+  const here = useStore(place);
+  return <ButtonLink to={withReturn('/again', here)}>Sign in again</ButtonLink>;
 }
 
 /** Names the call, so that whoever runs the server finds it. */

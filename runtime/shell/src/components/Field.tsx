@@ -32,11 +32,11 @@ export function TextField({ label, hint, fault, optional, value, onValue, prefix
 
 type PasswordFieldProps = Frame & Value & { readonly name: string; readonly autoComplete: 'current-password' | 'new-password' };
 
-export function PasswordField({ label, hint, fault, value, onValue, name, autoComplete }: PasswordFieldProps) {
+export function PasswordField({ label, hint, fault, optional, value, onValue, name, autoComplete }: PasswordFieldProps) {
   const id = useId();
   const [shown, setShown] = useState(false);
   return (
-    <FieldFrame id={id} label={label} hint={hint} fault={fault}>
+    <FieldFrame id={id} label={label} hint={hint} fault={fault} optional={optional}>
       <span className="control">
         <input
           {...described(id, hint, fault)}

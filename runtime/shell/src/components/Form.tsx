@@ -2,6 +2,8 @@
 
 import { type FormEvent, type ReactNode, useEffect, useRef } from 'react';
 import type { MozaiksError } from '@mozaiks/client';
+import type { Action } from '../query';
+import { Button } from './Button';
 import { Failure } from './Failure';
 
 interface FormProps {
@@ -11,10 +13,12 @@ interface FormProps {
   readonly refusals: number;
   /** A failure that no field shows. */
   readonly failure?: MozaiksError | undefined;
+  /** Reads the newest version, for a form that changes what others may change too. */
+  readonly newest?: Action<[]>;
   readonly children: ReactNode;
 }
 
-export function Form({ label, onSubmit, refusals, failure, children }: FormProps) {
+export function Form({ label, onSubmit, refusals, failure, newest, children }: FormProps) {
   const form = useRef<HTMLFormElement>(null);
   useEffect(() => {
     if (refusals === 0) return;
@@ -28,7 +32,15 @@ export function Form({ label, onSubmit, refusals, failure, children }: FormProps
 
   return (
     <form ref={form} className="form" aria-label={label} noValidate onSubmit={submit}>
-      {failure !== undefined && <Failure failure={failure} />}
+      {failure !== undefined && (
+        <Failure failure={failure}>
+          {newest !== undefined && failure.reason === 'ETAG_STALE' && (
+            <Button pending={newest.pending} onClick={newest.run}>
+              Load the newest
+            </Button>
+          )}
+        </Failure>
+      )}
       {children}
     </form>
   );

@@ -7,17 +7,23 @@ import type { Query } from '../query';
 import { Button } from './Button';
 import { CallId } from './Failure';
 
-export function Title({ children }: { children: string }) {
+/** `part` names the page where several share a heading. */
+export function Title({ part, children }: { part?: string | undefined; children: string }) {
   return (
     <>
-      <title>{`${children} · Mozaiks`}</title>
-      <h1 tabIndex={-1}>{children}</h1>
+      <title>{part === undefined ? `${children} · Mozaiks` : `${part} · ${children} · Mozaiks`}</title>
+      <h1 tabIndex={-1}>
+        {children}
+        {part !== undefined && <span className="unseen">{`: ${part}`}</span>}
+      </h1>
     </>
   );
 }
 
 interface PageProps {
   readonly title: string;
+  /** Which page it is, where several share a title. */
+  readonly part?: string | undefined;
   /** One sentence under the heading. */
   readonly lead?: ReactNode;
   /** Stands before the heading. */
@@ -29,14 +35,14 @@ interface PageProps {
   readonly children: ReactNode;
 }
 
-export function Page({ title, lead, picture, back, actions, narrow = false, children }: PageProps) {
+export function Page({ title, part, lead, picture, back, actions, narrow = false, children }: PageProps) {
   return (
     <div className={narrow ? 'page narrow' : 'page'}>
       {back}
       <div className="page-head">
         {picture}
         <div className="page-title">
-          <Title>{title}</Title>
+          <Title part={part}>{title}</Title>
           {lead !== undefined && <div className="lead">{lead}</div>}
         </div>
         {actions !== undefined && <div className="actions">{actions}</div>}

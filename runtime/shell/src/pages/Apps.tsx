@@ -1,7 +1,7 @@
 // The apps of the person who is signed in.
 
-import { type App, AppMode } from '@mozaiks/client/identity';
-import { Badge } from '../components/Badge';
+import { type App, AppState } from '@mozaiks/client/identity';
+import { AppBadges } from '../components/AppBadges';
 import { ButtonLink } from '../components/Button';
 import { MoreButton } from '../components/MoreButton';
 import { AppPicture } from '../components/Mosaic';
@@ -59,10 +59,16 @@ function AppTile({ app }: { app: App }) {
       </div>
       <p className="tile-about">{app.description}</p>
       <p className="tile-end">
-        <span>
-          Created <Time at={app.createTime} as="day" />
-        </span>
-        {app.mode === AppMode.TEST && <Badge tone="warn">Test</Badge>}
+        {app.state === AppState.DELETED ? (
+          <span>
+            Gone for good <Time at={app.purgeTime} as="from-now" />
+          </span>
+        ) : (
+          <span>
+            Created <Time at={app.createTime} as="day" />
+          </span>
+        )}
+        <AppBadges app={app} brief />
       </p>
     </li>
   );

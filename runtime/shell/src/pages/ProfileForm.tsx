@@ -1,13 +1,11 @@
-// The form on which a person changes their profile; it refuses to overwrite a newer version.
+// The form on which a profile is changed; it refuses to overwrite a newer version. Must not know whose profile it is.
 
 import type { User } from '@mozaiks/client/identity';
 import { useState } from 'react';
 import { Button } from '../components/Button';
-import { Failure } from '../components/Failure';
 import { SelectField, TextField } from '../components/Field';
 import { Form } from '../components/Form';
-import { Icon } from '../components/Icon';
-import { useCore } from '../contexts/AuthContext';
+import { Said } from '../components/Said';
 import { LANGUAGES } from '../languages';
 import { useAction, useIntent } from '../query';
 import { useSubmission } from '../submission';
@@ -21,21 +19,31 @@ const PATHS: Draft = {
   locale: 'profile.locale',
 };
 
-type Said = '' | 'Saved' | 'Nothing has changed' | 'This is the newest version';
-
-export function ProfileForm({ user }: { user: User }) {
-  const [said, setSaid] = useState<Said>('');
-  // A newer version of the account starts the fields afresh; what was said about it stays.
-  return <ProfileFields key={user.etag} user={user} said={said} say={setSaid} />;
+/** A change to a profile at the version that was read. */
+export interface ProfileChange {
+  readonly user: { readonly etag: string; readonly profile: Draft };
+  readonly updateMask: { paths: string[] };
 }
 
-function ProfileFields({ user, said, say }: { user: User; said: Said; say: (said: Said) => void }) {
-  const core = useCore();
+interface ProfileFormProps {
+  readonly user: User;
+  readonly save: (change: ProfileChange, requestId: string) => Promise<void>;
+  /** Reads the newest version. */
+  readonly refresh: () => Promise<void>;
+}
+
+export function ProfileForm(props: ProfileFormProps) {
+  const [said, setSaid] = useState('');
+  // A newer version of the account starts the fields afresh; what was said about it stays.
+  return <ProfileFields key={props.user.etag} {...props} said={said} say={setSaid} />;
+}
+
+function ProfileFields({ user, save, refresh, said, say }: ProfileFormProps & { said: string; say: (said: string) => void }) {
   const before = draftOf(user);
   const [draft, setDraft] = useState(before);
   const intent = useIntent();
   const newest = useAction(async () => {
-    await core.loadAccount();
+    await refresh();
     say('This is the newest version');
   });
   const form = useSubmission({
@@ -45,17 +53,11 @@ function ProfileFields({ user, said, say }: { user: User; said: Said; say: (said
       say('');
       const changed = FIELDS.filter((field) => draft[field] !== before[field]);
       if (changed.length === 0) return say('Nothing has changed');
-      const ask = {
-        name: `${core.home}/me`,
-        user: { etag: user.etag, profile: draft },
-        updateMask: { paths: changed.map((field) => PATHS[field]) },
-      };
-      const answer = await core.identity.me.updateMe({ ...ask, requestId: intent(ask) });
-      if (answer.user !== undefined) core.keepUser(answer.user);
+      const change = { user: { etag: user.etag, profile: draft }, updateMask: { paths: changed.map((field) => PATHS[field]) } };
+      await save(change, intent(change));
       say('Saved');
     },
   });
-  const conflict = form.failure?.reason === 'ETAG_STALE' ? form.failure : undefined;
   const input = (field: keyof Draft) => ({
     value: draft[field],
     onValue: (value: string) => setDraft({ ...draft, [field]: value }),
@@ -63,19 +65,7 @@ function ProfileFields({ user, said, say }: { user: User; said: Said; say: (said
   });
 
   return (
-    <Form
-      label="Profile"
-      onSubmit={form.submit}
-      refusals={form.refusals}
-      failure={conflict === undefined ? form.failure : undefined}
-    >
-      {conflict !== undefined && (
-        <Failure failure={conflict}>
-          <Button pending={newest.pending} onClick={newest.run}>
-            Load the newest
-          </Button>
-        </Failure>
-      )}
+    <Form label="Profile" onSubmit={form.submit} refusals={form.refusals} failure={form.failure} newest={newest}>
       <TextField label="Name to show" name="display-name" autoComplete="name" maxLength={80} {...input('displayName')} />
       <div className="pair">
         <TextField label="Given name" optional name="given-name" autoComplete="given-name" maxLength={80} {...input('givenName')} />
@@ -86,14 +76,7 @@ function ProfileFields({ user, said, say }: { user: User; said: Said; say: (said
         <Button type="submit" look="main" pending={form.pending}>
           Save changes
         </Button>
-        <p role="status" className="said">
-          {said !== '' && (
-            <>
-              <Icon name="check" />
-              {said}
-            </>
-          )}
-        </p>
+        <Said>{said}</Said>
       </div>
     </Form>
   );

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AXE, createApp, MEMBER_ROUTES, settled, Stage, VISITOR_ROUTES } from './shell.mjs';
+import { addPerson, AXE, createApp, MEMBER_ROUTES, settled, Stage, VISITOR_ROUTES } from './shell.mjs';
 
 /** @typedef {import('playwright-core').Page} Page */
 
@@ -50,7 +50,8 @@ for (const colorScheme of /** @type {const} */ (['light', 'dark'])) {
     await isClean(member.page, '/');
     const id = `axe-${colorScheme}`;
     await createApp(member.page, { name: 'Axe', id });
-    for (const route of MEMBER_ROUTES) await isClean(member.page, route.replace(':app', id));
+    const user = await addPerson(member.page, id, { email: 'pat@example.com' });
+    for (const route of MEMBER_ROUTES) await isClean(member.page, route.replace(':app', id).replace(':user', user));
   });
 }
 
@@ -73,7 +74,9 @@ for (const width of [320, 360]) {
     const { page } = await stage.member(t, { viewport, hasTouch: true });
     const id = `a-rather-long-address-of-an-app-${width}`;
     await createApp(page, { name: `A name without any${'x'.repeat(40)} break in it`, id });
-    for (const route of MEMBER_ROUTES) await fits(page, route.replace(':app', id));
+    const email = `a-rather-long-address-of-a-person-${width}@a-rather-long-name-of-a-host.example.com`;
+    const user = await addPerson(page, id, { email });
+    for (const route of MEMBER_ROUTES) await fits(page, route.replace(':app', id).replace(':user', user));
   });
 }
 

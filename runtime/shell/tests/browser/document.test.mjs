@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { createApp, MEMBER_ROUTES, settled, Stage, until, VISITOR_ROUTES } from './shell.mjs';
+import { addPerson, createApp, MEMBER_ROUTES, settled, Stage, until, VISITOR_ROUTES } from './shell.mjs';
 
 const stage = new Stage();
 
@@ -29,8 +29,9 @@ test('no page breaks the content security policy, and the policy is in force', a
   const { page } = await stage.member(t);
   const broken = await watchPolicy(page.context());
   await createApp(page, { name: 'Policy', id: 'policy-app' });
+  const user = await addPerson(page, 'policy-app', { email: 'pat@example.com' });
   for (const route of MEMBER_ROUTES) {
-    await page.goto(route.replace(':app', 'policy-app'));
+    await page.goto(route.replace(':app', 'policy-app').replace(':user', user));
     await settled(page);
   }
   const visitor = await stage.browser(t);

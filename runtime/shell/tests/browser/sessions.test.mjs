@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { see, signIn, signOut, Stage, until } from './shell.mjs';
+import { createApp, PASSWORD, see, signIn, signOut, Stage, until } from './shell.mjs';
 
 const stage = new Stage();
 
@@ -79,6 +79,96 @@ test('a session ended from another browser is over at the next call, with a noti
   await signIn(page, email);
   await see(page, 'Profile');
 });
+
+test('a session that ended elsewhere is over in every tab of the browser, whatever page it shows', async (t) => {
+  const { page, email } = await stage.member(t);
+  await createApp(page, { name: 'Open Tab', id: 'open-tab' });
+  const second = await page.context().newPage();
+  await second.goto('/me');
+  await see(second, 'Profile');
+  const other = await stage.tab(t);
+  await other.goto('/me');
+  await signIn(other, email);
+  await other.getByRole('button', { name: 'End session of' }).click();
+  await other.getByText('the session has ended').waitFor();
+
+  // A call in an entered app finds out as well as one at home.
+  await page.getByLabel('Reason').fill('Nobody is here');
+  await page.getByRole('button', { name: 'Pause app' }).click();
+  for (const tab of [page, second]) {
+    await see(tab, 'Sign in');
+    await tab.getByText('Your session ended.').waitFor();
+  }
+  await signIn(page, email);
+  await page.getByRole('button', { name: 'Pause app' }).waitFor();
+  await see(second, 'Profile');
+});
+
+test('a changed password ends the other browsers, and no tab of this one notices', async (t) => {
+  const { page, email } = await stage.member(t);
+  const other = await stage.tab(t);
+  await other.goto('/me');
+  await signIn(other, email);
+  await see(other, 'Profile');
+  const second = await page.context().newPage();
+  await second.goto('/');
+  await see(second, 'Your apps');
+
+  await page.goto('/me');
+  await changePassword(page, 'not this one at all', 'four copper pans');
+  await page.getByText('This is not your password.').waitFor();
+  await changePassword(page, PASSWORD, 'short');
+  await page.getByText('This password is too easy to guess').waitFor();
+  await changePassword(page, PASSWORD, 'four copper pans');
+  await page.getByText('Your password is changed.').waitFor();
+  const open = page.getByRole('list', { name: 'Open sessions' }).getByRole('listitem');
+  await until(() => open.count(), 1, 'open sessions');
+
+  await second.getByRole('navigation').getByRole('link', { name: 'Profile' }).click();
+  await see(second, 'Profile');
+  await second.getByLabel('Name to show').waitFor();
+  await page.reload();
+  await see(page, 'Profile');
+  await other.getByRole('navigation').getByRole('link', { name: 'Apps', exact: true }).click();
+  await other.getByText('Your session ended.').waitFor();
+  await signIn(other, email);
+  await other.getByText('E-mail address or password is wrong').waitFor();
+  await signIn(other, email, 'four copper pans');
+  await see(other, 'Your apps');
+});
+
+test('all other sessions are ended at once, and this browser stays signed in', async (t) => {
+  const { page, email } = await stage.member(t);
+  const others = await Promise.all([stage.tab(t), stage.tab(t)]);
+  for (const other of others) {
+    await other.goto('/me');
+    await signIn(other, email);
+    await see(other, 'Profile');
+  }
+  await page.goto('/me');
+  const open = page.getByRole('list', { name: 'Open sessions' }).getByRole('listitem');
+  await until(() => open.count(), 3, 'open sessions');
+  await page.getByRole('button', { name: 'End all other sessions' }).click();
+  await until(() => open.count(), 1, 'open sessions');
+  await open.getByText('This session').waitFor();
+  await page.reload();
+  await see(page, 'Profile');
+  for (const other of others) {
+    await other.getByRole('navigation').getByRole('link', { name: 'Apps', exact: true }).click();
+    await other.getByText('Your session ended.').waitFor();
+  }
+});
+
+/**
+ * @param {import('playwright-core').Page} page
+ * @param {string} current
+ * @param {string} next
+ */
+async function changePassword(page, current, next) {
+  await page.getByLabel('Present password').fill(current);
+  await page.getByLabel('New password').fill(next);
+  await page.getByRole('button', { name: 'Change password' }).click();
+}
 
 test('calls that are refused together renew the access token once, and nobody notices', async (t) => {
   const { page } = await stage.member(t);

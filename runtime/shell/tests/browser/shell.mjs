@@ -1,5 +1,7 @@
 // A person at a browser before the real executable: what they see is read from roles and names, as a screen reader would.
 
+import { createMozaiks } from '@mozaiks/client';
+import { identity } from '@mozaiks/client/identity';
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { createRequire } from 'node:module';
@@ -23,7 +25,9 @@ export class Stage {
   constructor() {
     before(async () => {
       const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-      [this.#node, this.#browser] = await Promise.all([Node.start(), chromium.launch({ executablePath, args: ARGS })]);
+      // One after the other: a browser without a node would keep the process alive.
+      this.#node = await Node.start();
+      this.#browser = await chromium.launch({ executablePath, args: ARGS });
     });
     after(async () => {
       await this.#browser?.close();
@@ -167,8 +171,80 @@ export async function until(ask, wanted, what) {
   }
 }
 
-/** Every route, with how to come to it: as a member with an app `id`, or as a visitor. */
-export const MEMBER_ROUTES = /** @type {const} */ (['/', '/apps/new', '/apps/:app', '/apps/absent-app', '/me', '/nowhere']);
+/**
+ * What a person may do by program: at home, and in an app they entered.
+ *
+ * @param {Node} node
+ * @param {string} email
+ */
+export async function program(node, email) {
+  const parent = 'apps/platform';
+  const given = await signInByProgram(node, parent, email);
+  const home = identity(createMozaiks({ baseUrl: node.gateway, token: () => given.accessToken }));
+  return {
+    home,
+    /** @param {string} id */
+    async enter(id) {
+      const { accessToken } = await home.tokens.enterApp({ parent, target: `apps/${id}` });
+      return identity(createMozaiks({ baseUrl: node.gateway, token: () => accessToken }));
+    },
+  };
+}
+
+/**
+ * Signs a person in to an app as a program of that app would.
+ *
+ * @param {Node} node
+ * @param {string} parent
+ * @param {string} email
+ * @param {string} [deviceName]
+ */
+export async function signInByProgram(node, parent, email, deviceName = 'Program') {
+  const { result } = await identity(createMozaiks({ baseUrl: node.gateway })).auth.signIn({
+    parent,
+    identifier: { kind: { case: 'email', value: email } },
+    check: { kind: { case: 'password', value: PASSWORD } },
+    deviceName,
+  });
+  assert.ok(result.case === 'session', 'the answer holds no session');
+  return result.value;
+}
+
+/**
+ * Adds a person to an app by its form, and answers their id.
+ *
+ * @param {Page} page
+ * @param {string} app
+ * @param {{ email: string, name?: string, password?: string }} person
+ */
+export async function addPerson(page, app, { email, name = '', password = '' }) {
+  await page.goto(`/apps/${app}/people/new`);
+  await page.getByLabel('E-mail address').fill(email);
+  await page.getByLabel('Name to show').fill(name);
+  await page.getByLabel('First password').fill(password);
+  await page.getByRole('button', { name: 'Add person' }).click();
+  await page.getByRole('heading', { level: 2, name: name || email, exact: true }).waitFor();
+  return String(new URL(page.url()).pathname.split('/').at(-1));
+}
+
+/** Every route, with how to come to it: as a member with an app and a person in it, or as a visitor. */
+export const MEMBER_ROUTES = /** @type {const} */ ([
+  '/',
+  '/apps/new',
+  '/apps/:app',
+  '/apps/:app/people',
+  '/apps/:app/people/new',
+  '/apps/:app/people/:user',
+  '/apps/:app/sessions',
+  '/apps/:app/keys',
+  '/apps/:app/danger',
+  '/apps/absent-app',
+  '/me',
+  '/again',
+  '/operator',
+  '/operator/apps',
+  '/nowhere',
+]);
 export const VISITOR_ROUTES = /** @type {const} */ (['/login', '/register', '/nowhere']);
 
 /**

@@ -49,3 +49,14 @@ test('a reason that means one field is shown there even if the server names none
   assert.deepEqual(Object.keys(faults), ['email']);
   assert.deepEqual(fieldFaults(failure('EMAIL_TAKEN'), ['app_id']), {});
 });
+
+test('a reason may mean something narrower at one field', () => {
+  const wrong = failure('CREDENTIALS_INVALID', { code: Code.Unauthenticated });
+  assert.deepEqual(fieldFaults(wrong, ['email', 'password']), {});
+  assert.match(String(fieldFaults(wrong, ['current_password'])['current_password']), /not your password/);
+});
+
+test('a weak new password is shown at the field of the new one', () => {
+  const weak = failure('PASSWORD_WEAK', { fieldViolations: [{ field: 'password', description: 'is short', reason: '' }] });
+  assert.deepEqual(Object.keys(fieldFaults(weak, ['current_password', 'new_password'])), ['new_password']);
+});
