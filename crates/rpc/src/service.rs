@@ -109,7 +109,6 @@ impl Stack {
     ) -> Result<(Response<Body>, (Deadline, bool))> {
         let (mut head, body) = request.into_parts();
         let method = guard::head(&self.schema, &head)?;
-        call.is_of(&method);
         *timer = Some(Timer::start(method.clone()));
         let mut deadline = Deadline::of(&method, &head.headers)?;
         name_client(&mut head);

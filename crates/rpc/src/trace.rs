@@ -8,11 +8,11 @@ use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::{Request, Response};
 use kernel::{Cx, Error};
 use tonic::{Code, Status};
-use tracing::field::{Empty, display};
-use tracing::{Span, error, info, info_span, warn};
+use tracing::field::Empty;
+use tracing::{Span, error, info, info_span, record_all, warn};
 
 use crate::refuse::{CALL_ID, call_id};
-use crate::schema::{Method, Schema};
+use crate::schema::Schema;
 
 /// One call in the log.
 #[derive(Clone, Debug)]
@@ -29,19 +29,17 @@ impl Call {
         if let Ok(value) = HeaderValue::from_str(&id) {
             request.headers_mut().insert(CALL_ID, value);
         }
-        let span = info_span!("call", call_id = %id, rpc = Empty, tenant = Empty, subject = Empty);
+        // Known now or never: a field that comes later has the span written again.
+        let rpc = schema.method(request.uri().path()).map_or("", |method| method.path.as_str());
+        let span = info_span!("call", call_id = %id, %rpc, tenant = Empty, subject = Empty);
         Self { id, span, schema }
     }
 
-    pub(crate) fn is_of(&self, method: &Method) {
-        self.span.record("rpc", display(&method.path));
-    }
-
     pub(crate) fn is_by(&self, cx: &Cx) {
-        self.span.record("tenant", display(cx.tenant()));
-        if let Some(subject) = cx.subject() {
-            self.span.record("subject", display(&subject.id));
-        }
+        match cx.subject() {
+            Some(subject) => record_all!(self.span, tenant = %cx.tenant(), subject = %subject.id),
+            None => record_all!(self.span, tenant = %cx.tenant()),
+        };
     }
 
     /// Logs and stamps an answer that is a failure already in its headers.

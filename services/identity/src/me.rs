@@ -14,7 +14,6 @@ use crate::domain::email::Email;
 use crate::domain::password::Password;
 use crate::domain::session::{EndReason, Session};
 use crate::domain::user::User;
-use crate::sessions;
 use crate::state::{Core, user_name};
 use crate::users::show;
 
@@ -54,7 +53,7 @@ impl MeService for Me {
         let question = Find { index: "user_created", prefix, range: None, descending: true, page: &page };
         let found = self.0.store.find::<Session>(&cx, question).await?;
         let mine = format!("{}/me", cx.tenant().name());
-        let sessions = found.items.iter().map(|session| sessions::show(&cx, &mine, session, self.0.clock.now())).collect();
+        let sessions = self.0.show_sessions(&cx, &mine, &found.items).await?;
         Ok(Response::new(pb::ListMySessionsResponse { sessions, next_page_token: found.next_token }))
     }
 
@@ -76,7 +75,7 @@ impl MeService for Me {
         let app = self.0.app(&cx).await?;
         let user = self.0.user(&cx, &cx.caller()?.id).await?;
         let email = Email { address: user.body.email.address.clone(), norm: user.body.email.norm.clone() };
-        let chosen = password(&ask.new_password, &email, cx.tenant())?;
+        let chosen = password(&ask.new_password, &email, cx.tenant()).map_err(of_the_new)?;
         self.0.prove(&cx, &user, Password::presented(&ask.current_password)).await?;
         let phc = self.0.pool.hash(cx.tenant(), chosen).await?;
         let next = user.body.with_password(phc, self.0.clock.now());
@@ -94,4 +93,10 @@ impl MeService for Me {
         let session = self.0.renew(&cx, &app, &user, user.body.cut(self.0.clock.now())).await?;
         Ok(Response::new(pb::RevokeMyOtherSessionsResponse { session: Some(session) }))
     }
+}
+
+/// What is wrong with a chosen password is wrong with the field it stands in.
+fn of_the_new(error: Error) -> Error {
+    let what = error.fields().iter().map(|(_, what)| what.as_str()).next().unwrap_or_else(|| error.message());
+    Error::invalid("PASSWORD_WEAK", error.message()).field("new_password", what)
 }

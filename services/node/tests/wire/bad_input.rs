@@ -154,7 +154,8 @@ async fn a_browser_keeps_its_refresh_token_in_a_cookie_that_no_other_site_can_us
             .on(wire)
             .with("x-mozaiks-session", "cookie")
             .with("x-mozaiks-client", "test")
-            .with("sec-fetch-site", "same-origin");
+            .with("sec-fetch-site", "same-origin")
+            .with("grpc-timeout", "10S");
         let ask = json!({ "parent": "apps/platform", "identifier": { "email": "ann@example.com" }, "check": { "password": PASSWORD } });
         let (raw, answer) = browser.call_raw("AuthService/SignIn", ask).await;
         assert_eq!(answer.unwrap()["session"]["refreshToken"], Value::Null, "{wire:?}");

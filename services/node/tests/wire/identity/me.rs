@@ -118,6 +118,9 @@ async fn a_changed_password_ends_everything_but_the_session_it_answers() {
             |current: &str| json!({ "name": "apps/platform/me", "currentPassword": current, "newPassword": "a quite new passphrase" });
         let wrong = ann.on(wire).call("MeService/ChangePassword", change("not my password")).await.unwrap_err();
         assert_eq!(wrong.reason, "CREDENTIALS_INVALID", "{wire:?}");
+        let weak = json!({ "name": "apps/platform/me", "currentPassword": crate::node::PASSWORD, "newPassword": "password" });
+        let weak = ann.on(wire).call("MeService/ChangePassword", weak).await.unwrap_err();
+        assert_eq!((weak.reason.as_str(), weak.fields.as_slice()), ("PASSWORD_WEAK", ["new_password".to_owned()].as_slice()));
         let answer = ann.on(wire).call("MeService/ChangePassword", change(crate::node::PASSWORD)).await.unwrap();
         let renewed = Person::of(node.anyone(), &answer);
         assert!(renewed.get_me().await.is_ok() && renewed.refresh().await.is_ok(), "{wire:?}");
@@ -140,6 +143,9 @@ async fn all_other_sessions_end_with_one_call() {
         let answer = ann.on(wire).call("MeService/RevokeMyOtherSessions", json!({ "parent": "apps/platform/me" })).await.unwrap();
         let renewed = Person::of(node.anyone(), &answer);
         assert!(renewed.get_me().await.is_ok(), "{wire:?}");
+        let listed = renewed.on(wire).call("MeService/ListMySessions", json!({ "parent": "apps/platform/me" })).await.unwrap();
+        let states: Vec<&Value> = listed["sessions"].as_array().unwrap().iter().map(|session| &session["state"]).collect();
+        assert_eq!(states, ["SESSION_STATE_ACTIVE", "SESSION_STATE_ENDED", "SESSION_STATE_ENDED"], "{wire:?}");
         for old in [&ann, &elsewhere] {
             assert_eq!(old.get_me().await.unwrap_err().reason, "TOKEN_REVOKED", "{wire:?}");
         }
