@@ -94,6 +94,22 @@ async fn guesses_at_once_learn_no_more_than_guesses_in_a_row() {
 }
 
 #[tokio::test]
+async fn ten_thousand_wrong_passwords_are_cheap_and_harm_nobody_else() {
+    let node = Node::start();
+    node.person("ann@example.com").await;
+    node.person("ben@example.com").await;
+    let mut judged = 0;
+    for _ in 0..40 {
+        let asks = (0..250).map(|_| sign_in("ann@example.com", "wrong password")).collect();
+        let answers = at_once(&node.anyone(), "AuthService/SignIn", asks).await;
+        judged += answers.iter().filter(|answer| reason(answer) == "CREDENTIALS_INVALID").count();
+        assert!(answers.iter().all(|answer| ["CREDENTIALS_INVALID", "TRY_LATER", "HASHING_BUSY"].contains(&reason(answer))));
+        node.anyone().call("AuthService/SignIn", sign_in("ben@example.com", PASSWORD)).await.unwrap();
+    }
+    assert!(judged <= 10, "{judged} of 10,000 guesses were judged");
+}
+
+#[tokio::test]
 async fn one_address_is_one_account_however_many_ask_at_once() {
     let node = Node::start();
     let ask = |n: usize| json!({ "parent": "apps/platform", "email": (if n.is_multiple_of(2) { "Ann@Example.com" } else { " ann@example.COM " }), "password": PASSWORD });
