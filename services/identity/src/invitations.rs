@@ -63,35 +63,40 @@ impl Core {
         Ok(seen)
     }
 
-    /// Whether a new account may redeem it. Errors: `INVITATION_DEAD`, `INVITATION_EMAIL_MISMATCH`.
-    pub(crate) async fn check_open(&self, cx: &Cx, app: &Seen<App>, invitation: &Invitation, email: &Email) -> Result<()> {
+    /// Whether this account may redeem it. Errors: `INVITATION_DEAD`, `INVITATION_EMAIL_MISMATCH`.
+    pub(crate) async fn check_open(&self, cx: &Cx, app: &Seen<App>, invitation: &Invitation, account: (&str, &Email)) -> Result<()> {
         let seen = self.check_invitation(cx, app, invitation).await?;
-        seen.body.accepted("", "", &email.norm, self.clock.now()).map(drop)
+        self.redeemed(cx, &seen, account).map(drop)
     }
 
-    /// Spends it on the account of this id and address: one write at the version read. A repeat for the same account
-    /// changes nothing. Errors: `INVITATION_DEAD`, `INVITATION_EMAIL_MISMATCH`.
+    /// Spends it on the account of this id and address: one write at the version read. Answers the membership when this
+    /// call made it, and none when the account had it before. Errors: `INVITATION_DEAD`, `INVITATION_EMAIL_MISMATCH`.
     pub(crate) async fn redeem(
         &self,
         cx: &Cx,
         app: &Seen<App>,
         invitation: &Invitation,
         account: (&str, &Email),
-    ) -> Result<Seen<Membership>> {
-        let subject = user_name(cx.tenant(), account.0);
+    ) -> Result<Option<Seen<Membership>>> {
         let mut seat = 1;
         loop {
             let seen = self.check_invitation(cx, app, invitation).await?;
-            if seen.body.state == State::Active && seen.body.subject.as_ref() == Some(&subject) {
-                return Ok(seen);
-            }
-            let accepted = seen.body.accepted(&subject, cx.tenant().as_str(), &account.1.norm, self.clock.now())?;
-            match self.store.replace(cx, &seen, Change::of(Membership { seat, ..accepted })).await {
+            let Some(redeemed) = self.redeemed(cx, &seen, account)? else { return Ok(None) };
+            match self.store.replace(cx, &seen, Change::of(Membership { seat, ..redeemed })).await {
                 Err(error) if taken(&error) == Some("team_seat") => seat += 1,
                 Err(error) if error.kind() == Kind::Stale => {}
-                written => return written,
+                written => return written.map(Some),
             }
         }
+    }
+
+    /// The membership after this account has redeemed it; none when it has already.
+    fn redeemed(&self, cx: &Cx, seen: &Seen<Membership>, account: (&str, &Email)) -> Result<Option<Membership>> {
+        let subject = user_name(cx.tenant(), account.0);
+        if seen.body.state == State::Active && seen.body.subject.as_ref() == Some(&subject) {
+            return Ok(None);
+        }
+        seen.body.accepted(&subject, cx.tenant().as_str(), &account.1.norm, self.clock.now()).map(Some)
     }
 
     /// Opens an invitation again that was spent on an account which did not come to be.

@@ -48,7 +48,10 @@ impl Core {
             (None, Some(invitation)) => self.invited_account(cx, app, &id, (&wish, invitation)).await?,
             (None, None) => self.new_account(cx, &id, &wish).await?,
         };
-        if wish.invitation.is_some() {
+        if let Some(invitation) = &wish.invitation {
+            // Also for an account that was there: only its own invitation makes it staff, and a parallel repeat that failed
+            // may have given that back.
+            self.redeem(cx, app, invitation, (&id, &wish.email)).await?;
             self.join_staff(cx, &id).await?;
         }
         self.open_session(cx, app, &user, Door { device: &wish.device, request_id: &wish.request_id }).await
@@ -58,12 +61,14 @@ impl Core {
     /// it, it is given back.
     async fn invited_account(&self, cx: &Cx, app: &Seen<App>, id: &str, ask: (&Registration, &Invitation)) -> Result<Seen<User>> {
         let (wish, invitation) = ask;
-        self.check_open(cx, app, invitation, &wish.email).await?;
+        self.check_open(cx, app, invitation, (id, &wish.email)).await?;
         self.check_free(cx, id, &wish.email).await?;
         let spent = self.redeem(cx, app, invitation, (id, &wish.email)).await?;
         match self.new_account(cx, id, wish).await {
             Err(error) => {
-                self.give_back(cx, &spent).await?;
+                if let Some(spent) = spent {
+                    self.give_back(cx, &spent).await?;
+                }
                 Err(error)
             }
             made => made,

@@ -64,9 +64,9 @@ impl Core {
     /// Changes a person so that everything they are signed in with ends, but for a new session of the caller, which is
     /// opened under the new epoch first. Errors: `ACCOUNT_CHANGED` when somebody else changed the person meanwhile.
     pub(crate) async fn renew(&self, cx: &Cx, app: &Seen<App>, user: &Seen<User>, next: User) -> Result<pb::SessionTokens> {
-        let id = cx.caller()?.session.clone().unwrap_or_default();
         let ended = || Error::unauthenticated("SESSION_ENDED", "the session has ended; sign in again");
-        let old = self.store.get::<Session>(cx, &id).await?.ok_or_else(ended)?;
+        let id = cx.caller()?.session.as_deref().ok_or_else(ended)?;
+        let old = self.store.get::<Session>(cx, id).await?.ok_or_else(ended)?;
         let device = Device { name: old.body.device_name, remember: old.body.remember };
         let mut after = user.clone();
         after.body = next;

@@ -12,7 +12,9 @@ pub(crate) fn clock(offset_file: &Path) -> Clock {
     }
     let file = offset_file.to_owned();
     Clock::from_fn(move || {
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
-        system.now().plus_seconds(text.trim().parse().unwrap_or(0))
+        // Nobody has moved the clock yet.
+        let text = std::fs::read_to_string(&file).unwrap_or_else(|_| "0".into());
+        let seconds = text.trim().parse().inspect_err(|cause| tracing::error!(%cause, "the test clock's file holds no seconds"));
+        system.now().plus_seconds(seconds.unwrap_or(0))
     })
 }

@@ -98,3 +98,45 @@ async fn an_invitation_is_made_for_an_installation_that_is_there() {
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("no installation"), "{refused:?}");
     assert!(!nowhere.exists());
 }
+
+#[tokio::test]
+async fn a_repeat_with_another_invitation_makes_nobody_an_owner() {
+    let node = Node::start();
+    let ask = |invitation: &str| {
+        let mut ask = register("ann@example.com", invitation);
+        ask["requestId"] = json!("r1");
+        ask
+    };
+    let ann = Person::of(node.anyone(), &node.anyone().call("AuthService/Register", ask("")).await.unwrap());
+    for n in 0..17 {
+        let user = json!({ "profile": { "displayName": "Ann" } });
+        let change = json!({ "name": "apps/platform/me", "user": user, "updateMask": "profile", "requestId": format!("u{n}") });
+        ann.call("MeService/UpdateMe", change).await.unwrap();
+    }
+    let forged = node.anyone().call("AuthService/Register", ask("mzi_mbr_none.AAAA")).await.unwrap_err();
+    assert_eq!((forged.code, forged.reason.as_str()), (9, "INVITATION_DEAD"));
+}
+
+#[tokio::test]
+async fn parallel_repeats_with_one_invitation_make_one_operator() {
+    let node = Node::start();
+    let mut ask = register("op@example.com", &invitation(&node));
+    ask["requestId"] = json!("r1");
+    let calls: Vec<_> = (0..16)
+        .map(|_| {
+            let (caller, ask) = (node.anyone(), ask.clone());
+            tokio::spawn(async move { caller.call("AuthService/Register", ask).await })
+        })
+        .collect();
+    let mut names = std::collections::HashSet::new();
+    for call in calls {
+        match call.await.unwrap() {
+            Ok(answer) => drop(names.insert(answer["session"]["user"].to_string())),
+            Err(failure) => assert_eq!(failure.reason, "HASHING_BUSY", "{failure:?}"),
+        }
+    }
+    assert_eq!(names.len(), 1);
+    let answer = node.anyone().call("AuthService/Register", ask).await.unwrap();
+    let permissions = Person::of(node.anyone(), &answer).get_me().await.unwrap()["permissions"].to_string();
+    assert!(permissions.contains("operator."), "{permissions}");
+}
