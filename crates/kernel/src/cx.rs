@@ -70,6 +70,7 @@ pub struct Cx {
     verified: Option<Verified>,
     credential: Option<Credential>,
     call_id: String,
+    trace: String,
     task: Option<&'static str>,
     may_enter: bool,
 }
@@ -78,17 +79,25 @@ impl Cx {
     /// The context of a call with a verified credential. For `rpc::auth` alone.
     pub fn verified(verified: Verified, credential: Credential, call_id: impl Into<String>) -> Self {
         let tenant = verified.tenant.clone();
-        Self { tenant, verified: Some(verified), credential: Some(credential), call_id: call_id.into(), task: None, may_enter: false }
+        Self {
+            tenant,
+            verified: Some(verified),
+            credential: Some(credential),
+            call_id: call_id.into(),
+            trace: String::new(),
+            task: None,
+            may_enter: false,
+        }
     }
 
     /// The context of a call by nobody in particular, in the app that the request names. For `rpc::auth` alone.
     pub fn anonymous(tenant: Tenant, call_id: impl Into<String>) -> Self {
-        Self { tenant, verified: None, credential: None, call_id: call_id.into(), task: None, may_enter: false }
+        Self { tenant, verified: None, credential: None, call_id: call_id.into(), trace: String::new(), task: None, may_enter: false }
     }
 
     /// The context of a background task or of the node itself. May enter other tenants.
     pub fn system(tenant: Tenant, task: &'static str) -> Self {
-        Self { tenant, verified: None, credential: None, call_id: String::new(), task: Some(task), may_enter: true }
+        Self { tenant, verified: None, credential: None, call_id: String::new(), trace: String::new(), task: Some(task), may_enter: true }
     }
 
     /// A context for tests of libraries, in this tenant, by nobody.
@@ -100,6 +109,13 @@ impl Cx {
     #[must_use]
     pub fn entering(mut self) -> Self {
         self.may_enter = true;
+        self
+    }
+
+    /// Gives the W3C `traceparent` that the call came with or was given; goes on with the events of its changes.
+    #[must_use]
+    pub fn traced(mut self, traceparent: impl Into<String>) -> Self {
+        self.trace = traceparent.into();
         self
     }
 
@@ -158,6 +174,11 @@ impl Cx {
     /// The id of this call in the log.
     pub fn call_id(&self) -> &str {
         &self.call_id
+    }
+
+    /// The `traceparent` of this call; empty when there is none.
+    pub fn trace(&self) -> &str {
+        &self.trace
     }
 
     /// The credential to send on to peers.

@@ -1,6 +1,7 @@
 //! Identifiers that the server makes: a prefix and a UUID, fresh or derived from a request.
 
 use sha2::{Digest, Sha256};
+use uuid::fmt::Hyphenated;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::Time;
@@ -9,8 +10,15 @@ use crate::Time;
 pub fn fresh(prefix: &str, now: Time) -> String {
     let seconds = u64::try_from(now.seconds()).unwrap_or(0);
     let nanos = u32::try_from(now.micros().rem_euclid(1_000_000) * 1_000).unwrap_or(0);
-    let uuid = Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos));
-    format!("{prefix}_{uuid}")
+    written(prefix, Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, nanos)))
+}
+
+fn written(prefix: &str, uuid: Uuid) -> String {
+    let mut text = String::with_capacity(prefix.len() + 1 + Hyphenated::LENGTH);
+    text.push_str(prefix);
+    text.push('_');
+    text.push_str(uuid.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]));
+    text
 }
 
 /// The id that a repeated request meets again: `{prefix}_{UUIDv8}` of SHA-256 over the length-prefixed parts
@@ -19,8 +27,7 @@ pub fn derived(prefix: &str, parts: &[&str]) -> String {
     let digest = digest(parts);
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
-    let uuid = uuid::Builder::from_custom_bytes(bytes).into_uuid();
-    format!("{prefix}_{uuid}")
+    written(prefix, uuid::Builder::from_custom_bytes(bytes).into_uuid())
 }
 
 /// SHA-256 over length-prefixed parts, so that no two lists of parts meet.

@@ -16,11 +16,11 @@ impl Name {
     /// wildcard `-`. Errors: `NAME_INVALID`.
     pub fn parse(raw: &str) -> Result<Self> {
         let invalid = || Error::invalid("NAME_INVALID", "the resource name is malformed");
-        if raw.len() > 200 || !raw.split('/').all(is_segment) {
+        if raw.len() > 200 || !raw.as_bytes().split(|byte| *byte == b'/').all(is_segment) {
             return Err(invalid());
         }
-        let mut segments = raw.split('/');
-        let (Some("apps"), Some(app)) = (segments.next(), segments.next()) else { return Err(invalid()) };
+        let below = raw.strip_prefix("apps/").ok_or_else(invalid)?;
+        let app = below.split_once('/').map_or(below, |(app, _)| app);
         let tenant = Tenant::parse(app).map_err(|_| invalid())?;
         Ok(Self { raw: raw.to_owned(), tenant })
     }
@@ -52,9 +52,9 @@ impl Name {
     }
 }
 
-fn is_segment(segment: &str) -> bool {
-    !matches!(segment, "" | "-" | "." | "..")
-        && segment.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'-'))
+fn is_segment(segment: &[u8]) -> bool {
+    !matches!(segment, b"" | b"-" | b"." | b"..")
+        && segment.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'-'))
 }
 
 impl fmt::Display for Name {

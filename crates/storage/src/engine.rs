@@ -8,6 +8,9 @@ use std::pin::Pin;
 use kernel::{Error, Result, Tenant, Time};
 use serde::{Deserialize, Serialize};
 
+use crate::bell::Bell;
+use crate::envelope::Envelope;
+use crate::outbox::{Ack, Across, Claimed, Defer, Due, Lease, Outbox};
 use crate::patch::{self, Numbers, Op, Test};
 use crate::record::{Collection, Index, Key, Range};
 
@@ -74,7 +77,7 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// Removes up to `limit` documents that are expired at `now` and have no waiting events, of all collections that were
     /// defined, in small pieces between other changes. Tombstones and burned ids stay; an expired document of a kind that
     /// burns its ids becomes a burned one. How many went.
-    fn sweep(&self, limit: usize, now: Time) -> Answer<'_, usize>;
+    fn sweep<'a>(&'a self, across: &'a Across, limit: usize, now: Time) -> Answer<'a, usize>;
 
     /// One page in the order of an index. A page may be short; the end is where no cursor comes. Errors: `RECORD_CORRUPT`.
     fn find<'a>(&'a self, tenant: &'a Tenant, scan: Scan) -> Answer<'a, Rows>;
@@ -84,6 +87,69 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
 
     /// How the engine would serve this scan, in its own words.
     fn explain<'a>(&'a self, tenant: &'a Tenant, scan: Scan) -> Answer<'a, String>;
+
+    /// What the last changes left under this id, whatever stands there: also a tombstone, a burned id or an expired document.
+    /// The strongest read that the engine has, made after everything that this process sent before: linearizable with a time
+    /// limit on a replica set, in the writer's own order on SQLite. `resolve` asks it after a lost reply; nothing else does.
+    /// An engine answers `MAYBE_APPLIED` for every reply that it lost and need not look itself.
+    fn trail<'a>(&'a self, tenant: &'a Tenant, place: Place) -> Answer<'a, Option<Trail>>;
+
+    /// Leases up to `lease.limit` documents and tombstones whose time to publish (`obn`) has come at `lease.now`, those first
+    /// that came first: `obn` moves to `lease.until` and `tries` grows by one, conditional on `obn` being what was read, so of
+    /// many claims at once one gets a document. Version and writer stay. Also expired documents: expiry never eats events.
+    /// May end early, after `MAX_CLAIM_BYTES` of events; nothing is due when nothing comes.
+    ///
+    /// Elsewhere a change with new events sets `obn` to its time only where that is later: it never cuts a lease short.
+    fn claim<'a>(&'a self, across: &'a Across, collection: &'static Collection, lease: Lease) -> Answer<'a, Vec<Claimed>>;
+
+    /// Drops these events by id; each document is one conditional update. None left: `obn` goes and `tries` is 0, and a
+    /// tombstone goes, too, or becomes burned when its kind burns. Some left, and `obn` is still `ack.lease`: `obn` is `now`
+    /// and `tries` is 0; under another lease both stay. An acknowledgement that drops nothing, or whose document is gone,
+    /// changes nothing and is no error. Version and writer stay.
+    fn ack<'a>(&'a self, across: &'a Across, collection: &'static Collection, acks: Vec<Ack>, now: Time) -> Answer<'a, ()>;
+
+    /// Moves `obn` of each document to `until`, if it is still `lease`; `tries` stays. Another lease, or no document, is no
+    /// error.
+    fn defer<'a>(&'a self, across: &'a Across, collection: &'static Collection, defers: Vec<Defer>) -> Answer<'a, ()>;
+
+    /// Documents that are due at `lease.now`, oldest first, each moved by a conditional update to be due at `lease.until`.
+    /// Tombstones have no due time; expired documents are passed over. Version and writer stay.
+    fn claim_due<'a>(&'a self, across: &'a Across, collection: &'static Collection, lease: Lease) -> Answer<'a, Vec<Due>>;
+
+    /// How much waits to be published. What is tried at `parked_from` or later counts as parked.
+    fn outbox<'a>(&'a self, across: &'a Across, collection: &'static Collection, parked_from: Time) -> Answer<'a, Outbox>;
+
+    /// Up to `limit` documents whose next attempt is at `parked_from` or later, those first that come first. Leases nothing.
+    fn parked<'a>(
+        &'a self,
+        across: &'a Across,
+        collection: &'static Collection,
+        parked_from: Time,
+        limit: usize,
+    ) -> Answer<'a, Vec<Claimed>>;
+
+    /// Lets the events of a document be tried again: `obn` is `now`, `tries` is 0. Whether any wait there.
+    fn replay<'a>(&'a self, tenant: &'a Tenant, place: Place, now: Time) -> Answer<'a, bool>;
+
+    /// Drops all events of a document as if they had been acknowledged. How many.
+    fn drop_events<'a>(&'a self, tenant: &'a Tenant, place: Place) -> Answer<'a, usize>;
+
+    /// Up to `limit` envelopes behind this tenant and id, ordered by the bytes of the tenant, then of the id: of whatever
+    /// stands there, removed and expired ones included. May be short; the end is where nothing comes. Errors:
+    /// `RECORD_CORRUPT`, also where a body does not agree with its checksum.
+    fn export<'a>(&'a self, across: &'a Across, collection: &'static Collection, part: Part) -> Answer<'a, Vec<Envelope>>;
+
+    /// Puts each envelope in the place of whatever stands under its id, exactly as it is; one after the other, so some may be
+    /// written when it fails. Twice is as once. Errors: `ALREADY_EXISTS` when another document holds a unique key.
+    fn import<'a>(&'a self, across: &'a Across, collection: &'static Collection, envelopes: Vec<Envelope>) -> Answer<'a, ()>;
+
+    /// Takes whatever stands under these ids away without a trace: events, tombstones and burned ids, too. For the target of
+    /// a copy, when its source no longer has them.
+    fn expunge<'a>(&'a self, across: &'a Across, collection: &'static Collection, ids: Vec<(Tenant, String)>) -> Answer<'a, ()>;
+
+    /// A bell that rings after changes that brought events or a due time: on SQLite after their commit in this process, on a
+    /// replica set by a change stream, else now and then.
+    fn watch(&self) -> Bell;
 
     /// Whether the engine serves. Errors: `STORE_BROKEN`.
     fn ready(&self) -> Result<()>;
@@ -187,10 +253,47 @@ pub struct PendingEvent {
     pub kind: String,
     /// The protobuf message in base64url.
     pub payload: String,
-    /// The version that the change made.
+    /// The version that the change made; a patch leaves the version that was.
     pub version: i64,
     /// When, in microseconds.
     pub at: i64,
+    /// Its place among the events of its change, from 0.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub index: u32,
+    /// The `traceparent` of the call that made the change; empty when it had none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trace: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
+fn is_first(index: &u32) -> bool {
+    *index == 0
+}
+
+/// What the last changes of a document left, for telling whether a change of ours is among them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trail {
+    /// Its version; a tombstone has one, too.
+    pub version: i64,
+    /// The writer token of the last change.
+    pub writer: i64,
+    /// Whether it is a tombstone or a burned id.
+    pub deleted: bool,
+    /// Remembered request ids, oldest first.
+    pub once: Vec<OnceEntry>,
+    /// The numbers of a counter.
+    pub numbers: Numbers,
+    /// Canonical JSON.
+    pub body: String,
+}
+
+/// A part of a collection, to be exported.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Tenant and id after which it begins; none = at the beginning.
+    pub after: Option<(String, String)>,
+    /// Most envelopes, from 1.
+    pub limit: usize,
 }
 
 /// A remembered request id.
@@ -329,6 +432,11 @@ pub(crate) fn enqueue(mut waiting: Vec<PendingEvent>, new: Vec<PendingEvent>, ve
     Ok(waiting)
 }
 
+/// A change of a version that is no longer the present one.
+pub(crate) fn stale(seen: i64, present: i64) -> Error {
+    Error::stale("VERSION_STALE", format!("version {seen} was read, version {present} is present"))
+}
+
 /// The earlier of two times; a time is earlier than none.
 pub(crate) fn earlier(one: Option<Time>, other: Option<Time>) -> Option<Time> {
     one.into_iter().chain(other).min()
@@ -354,4 +462,18 @@ pub(crate) fn remember(mut known: Vec<OnceEntry>, new: Option<OnceEntry>, versio
     let surplus = known.len().saturating_sub(MAX_REMEMBERED);
     known.drain(..surplus);
     known
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn events_of_older_binaries_are_read_and_plain_ones_written_as_they_wrote_them() {
+        let old = r#"{"id":"evt_1","kind":"a.b.c","payload":"CAE","version":2,"at":7}"#;
+        let event: PendingEvent = serde_json::from_str(old).unwrap();
+        assert_eq!((event.index, event.trace.as_str(), event.version), (0, "", 2));
+        assert_eq!(serde_json::to_string(&event).unwrap(), old);
+    }
 }

@@ -11,6 +11,8 @@ use crate::change::{Change, Event, Once, Remembered, Removal, Seen};
 use crate::engine::{Amend, Engine, Erase, PendingEvent, Place, Scan, Stored, Write, reused};
 use crate::patch::{self, Given, Patch};
 use crate::record::{Collection, Index, Key, Range, Record};
+use crate::resolve;
+use crate::state::State;
 use crate::token::Tokens;
 use crate::value::canonical;
 
@@ -58,9 +60,10 @@ const CHANGE_TRIES: usize = 3;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Store {
-    engine: Arc<dyn Engine>,
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) clock: Clock,
+    pub(crate) state: Arc<State>,
     tokens: Tokens,
-    clock: Clock,
 }
 
 /// What `change` changes.
@@ -108,7 +111,9 @@ pub enum Count {
 impl Store {
     /// A store on this engine. `page_key` seals page tokens and is the same in every replica.
     pub fn open(engine: Arc<dyn Engine>, page_key: [u8; 32], clock: Clock) -> Self {
-        Self { engine, tokens: Tokens::new(page_key), clock }
+        #[cfg(feature = "failpoints")]
+        let engine: Arc<dyn Engine> = Arc::new(crate::fault::FaultStore::over(engine));
+        Self { engine, tokens: Tokens::new(page_key), clock, state: Arc::default() }
     }
 
     /// The engine, for readiness and metrics.
@@ -120,16 +125,19 @@ impl Store {
     /// cannot be built.
     pub async fn define<T: Record>(&self) -> Result<()> {
         const { &T::KIND }.check()?;
-        self.engine.define(const { &T::KIND }, rekey::<T>).await
+        self.engine.define(const { &T::KIND }, rekey::<T>).await?;
+        self.state.define(const { &T::KIND });
+        Ok(())
     }
 
     /// Writes a new document. Under an id derived from the request, `ALREADY_EXISTS` at `_id` is how a repeat is met: read
     /// the document and ask what it remembers. Errors: `ALREADY_EXISTS` (`taken` says where), `OUTBOX_FULL`, and the bounds:
     /// `DOCUMENT_TOO_LARGE`, `ARRAY_TOO_LONG`, `KEY_TOO_LONG`, `VALUE_INVALID`, `KEY_INVALID`, `ID_INVALID`.
     pub async fn insert<T: Record>(&self, cx: &Cx, id: &str, change: Change<T>) -> Result<Seen<T>> {
+        let _under_way = self.state.enter()?;
         let place = place::<T>(cx, id)?;
         let write = self.encode(cx, &change)?;
-        let stored = self.engine.insert(cx.tenant(), place, write).await?;
+        let stored = resolve::insert(&*self.engine, cx.tenant(), &place, write).await?;
         Ok(Seen::new(stored, change.body, actor(cx)))
     }
 
@@ -144,17 +152,20 @@ impl Store {
     /// of `insert`.
     pub async fn replace<T: Record>(&self, cx: &Cx, seen: &Seen<T>, change: Change<T>) -> Result<Seen<T>> {
         const { assert!(!T::COUNTER, "a counter is patched, not replaced") };
+        let _under_way = self.state.enter()?;
         let place = place::<T>(cx, &seen.id)?;
         let write = self.encode(cx, &change)?;
-        let stored = self.engine.replace(cx.tenant(), place, seen.version, write).await?;
+        let stored = resolve::replace(&*self.engine, cx.tenant(), &place, seen.version, write).await?;
         Ok(Seen::new(stored, change.body, actor(cx)))
     }
 
     /// Removes what was seen; its unique keys are free at once. Errors: `NOT_FOUND`, `VERSION_STALE`, `OUTBOX_FULL`.
     pub async fn remove<T: Record>(&self, cx: &Cx, seen: &Seen<T>, removal: Removal) -> Result<()> {
         check_size(const { &T::KIND }, 0, &removal.events)?;
-        let erase = Erase { writer: writer()?, events: self.pending(removal.events), now: self.clock.now() };
-        self.engine.remove(cx.tenant(), place::<T>(cx, &seen.id)?, seen.version, erase).await
+        let _under_way = self.state.enter()?;
+        self.state.check_events(removal.events.len())?;
+        let erase = Erase { writer: writer()?, events: self.pending(cx, removal.events), now: self.clock.now() };
+        resolve::remove(&*self.engine, cx.tenant(), &place::<T>(cx, &seen.id)?, seen.version, erase).await
     }
 
     /// Changes the numbers of a counter, all operations at once and as conditions hold at that instant; other kinds have no
@@ -166,23 +177,18 @@ impl Store {
         let Patch { given, ops, due, events, once } = patch;
         patch::check_names(ops.iter().map(|(name, _)| name))?;
         check_size(const { &T::KIND }, 0, &events)?;
+        let _under_way = self.state.enter()?;
+        self.state.check_events(events.len())?;
         let (conditions, otherwise) = match given {
             Given::Conditions(conditions) => (conditions, None),
             Given::Upsert(body) => (Vec::new(), Some(self.encode(cx, &Change::of(body))?)),
         };
         let once = once.map(|once| once.entry(&cx.actor()));
-        let amend = Amend { conditions, otherwise, ops, due, events: self.pending(events), once, now: self.clock.now() };
-        let amended = self.engine.patch(cx.tenant(), place::<T>(cx, id)?, amend).await?;
+        let amend = Amend { conditions, otherwise, ops, due, events: self.pending(cx, events), once, now: self.clock.now() };
+        let amended = resolve::patch(&*self.engine, cx.tenant(), &place::<T>(cx, id)?, amend).await?;
         let mut seen = decode(amended.stored, actor(cx))?;
         seen.repeat = amended.repeat;
         Ok(seen)
-    }
-
-    /// One round of the sweeper, over all tenants and all kinds that were defined: removes up to `limit` expired documents in
-    /// small pieces between other changes and says how many went. Fewer than `limit` = nothing more to sweep at present.
-    /// Who calls it in a loop is the caller's business; running it twice at once does no harm.
-    pub async fn sweep(&self, limit: usize) -> Result<usize> {
-        self.engine.sweep(limit, self.clock.now()).await
     }
 
     /// How many documents have these first keys of an index; counted up to `cap`, at most 10,000. Errors: `INDEX_UNKNOWN`,
@@ -264,6 +270,7 @@ impl Store {
         let kind = const { &T::KIND };
         let body = canonical(&change.body, kind.max_items())?;
         check_size(kind, body.len(), &change.events)?;
+        self.state.check_events(change.events.len())?;
         patch::check_names(change.numbers.keys())?;
         if !T::COUNTER && !change.numbers.is_empty() {
             return Err(Error::invalid("NUMBERS_INVALID", format!("{} is no counter and has no numbers", kind.name)));
@@ -275,22 +282,24 @@ impl Store {
             keys: kind.arrange(change.body.keys())?,
             expires: change.body.expires(),
             due: change.body.due(),
-            events: self.pending(change.events.clone()),
+            events: self.pending(cx, change.events.clone()),
             once: change.once.as_ref().map(|once| once.entry(&cx.actor())),
             now: self.clock.now(),
         })
     }
 
-    fn pending(&self, events: Vec<Event>) -> Vec<PendingEvent> {
+    fn pending(&self, cx: &Cx, events: Vec<Event>) -> Vec<PendingEvent> {
         let now = self.clock.now();
-        let pending = |event: Event| PendingEvent {
+        let pending = |(index, event): (u32, Event)| PendingEvent {
             id: id::fresh("evt", now),
             kind: event.kind.to_owned(),
             payload: URL_SAFE_NO_PAD.encode(event.payload),
             version: 0,
             at: now.micros(),
+            index,
+            trace: cx.trace().to_owned(),
         };
-        events.into_iter().map(pending).collect()
+        (0..).zip(events).map(pending).collect()
     }
 }
 

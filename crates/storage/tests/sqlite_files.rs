@@ -111,6 +111,23 @@ async fn reopening_keeps_documents_and_files_are_private() {
 }
 
 #[tokio::test]
+async fn a_store_opens_beside_a_backup_that_reads_it() {
+    let dir = Dir::new();
+    put(&open(&dir.data()).await.unwrap(), "one", "first").await;
+    let backup = rusqlite::Connection::open(dir.data().join("store.db")).unwrap();
+    backup.execute_batch("BEGIN").unwrap();
+    let count = || backup.query_row("SELECT count(*) FROM notes", (), |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count(), 1);
+    let store = open(&dir.data()).await.unwrap();
+    put(&store, "two", "second").await;
+    drop(store);
+    // Opened once more, with a log that cannot be moved away.
+    let store = open(&dir.data()).await.unwrap();
+    assert!(store.get::<Note>(&cx(), "two").await.unwrap().is_some());
+    assert_eq!(count(), 1, "what is read beside stays as it was");
+}
+
+#[tokio::test]
 async fn a_second_opener_is_told_who_holds_the_store() {
     let dir = Dir::new();
     let store = open(&dir.data()).await.unwrap();

@@ -1,4 +1,7 @@
-//! Changes of one document. Each runs inside the writer's savepoint: reads the envelope, decides, writes one row.
+//! Changes of one document, inside the writer's transaction: each reads the envelope, decides, and writes one row with one
+//! statement. All that a refused one may have done before is to remove expired documents, which were absent anyway.
+
+use std::borrow::Cow;
 
 use kernel::{Error, Tenant, Time};
 use rusqlite::types::Value;
@@ -6,10 +9,12 @@ use rusqlite::{Connection, ErrorCode, params_from_iter};
 use serde::Serialize;
 
 use super::fault::Fault;
-use super::reads::{self, holder, list};
+use super::reads::{self, holder, list, numbers};
 use super::sql::{column, table, value, violated};
 use crate::change::already_exists;
-use crate::engine::{Amend, Amended, Erase, OnceEntry, PendingEvent, Place, Scan, Stored, Write, earlier, enqueue, remember, repeats};
+use crate::engine::{
+    Amend, Amended, Erase, OnceEntry, PendingEvent, Place, Scan, Stored, Trail, Write, earlier, enqueue, remember, repeats, stale,
+};
 use crate::patch::Numbers;
 use crate::record::{Index, Key};
 
@@ -76,8 +81,7 @@ pub(super) fn insert(conn: &Connection, tenant: &Tenant, place: Place, write: Wr
     row.set_numbers(&write.numbers)?;
     row.set_list("ob", &waiting)?;
     row.set_list("once", &once)?;
-    let marks = vec!["?"; row.columns.len()].join(", ");
-    let sql = format!("INSERT INTO {} ({}) VALUES ({marks})", table(place.collection), row.columns.join(", "));
+    let sql = row.insert(&place);
     let inserted = conn.prepare_cached(&sql)?.execute(params_from_iter(&row.values));
     if let Err(cause) = inserted {
         if cause.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
@@ -162,6 +166,22 @@ pub(super) fn remove(conn: &Connection, tenant: &Tenant, place: &Place, seen: i6
     bury(conn, tenant, place, row)
 }
 
+/// See `Engine::trail`.
+pub(super) fn trail(conn: &Connection, tenant: &Tenant, place: &Place) -> Result<Option<Trail>, Fault> {
+    let sql = format!("SELECT v, w, del, once, n, b FROM {} WHERE t = ?1 AND id = ?2", table(place.collection));
+    let mut statement = conn.prepare_cached(&sql)?;
+    let mut rows = statement.query((tenant.as_str(), &place.id))?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(Trail {
+        version: row.get(0)?,
+        writer: row.get(1)?,
+        deleted: row.get::<_, i64>(2)? != 0,
+        once: list(row, 3)?,
+        numbers: numbers(row, 4)?,
+        body: row.get(5)?,
+    }))
+}
+
 fn present(conn: &Connection, tenant: &Tenant, place: &Place, now: Time) -> Result<Envelope, Fault> {
     let found = Envelope::read(conn, tenant, place)?.filter(|found| found.present(now));
     found.ok_or_else(|| Error::not_found(&place.id).into())
@@ -171,7 +191,7 @@ fn next_version(found: &Envelope, seen: i64) -> Result<i64, Error> {
     if found.version == seen {
         return Ok(seen + 1);
     }
-    Err(Error::stale("VERSION_STALE", format!("version {seen} was read, version {} is present", found.version)))
+    Err(stale(seen, found.version))
 }
 
 fn applied(place: Place, write: Write, version: i64, once: Vec<OnceEntry>) -> Stored {
@@ -220,7 +240,7 @@ fn vacate(conn: &Connection, tenant: &Tenant, place: &Place, found: &Envelope, n
     Ok(true)
 }
 
-fn delete(conn: &Connection, tenant: &Tenant, place: &Place) -> Result<(), Fault> {
+pub(super) fn delete(conn: &Connection, tenant: &Tenant, place: &Place) -> Result<(), Fault> {
     let sql = format!("DELETE FROM {} WHERE t = ?1 AND id = ?2", table(place.collection));
     conn.prepare_cached(&sql)?.execute((tenant.as_str(), &place.id))?;
     Ok(())
@@ -241,25 +261,30 @@ fn bury(conn: &Connection, tenant: &Tenant, place: &Place, mut row: Assignments)
     Ok(())
 }
 
+/// A list as its column holds it; NULL = empty.
+pub(super) fn list_column<T: Serialize>(items: &[T]) -> Result<Option<String>, Error> {
+    if items.is_empty() { Ok(None) } else { json(items).map(Some) }
+}
+
 fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|cause| Error::internal("STORE_FAILED", "a column was not encoded").because(cause))
 }
 
 /// Columns and what they are set to.
 #[derive(Default)]
-struct Assignments {
-    columns: Vec<String>,
+pub(super) struct Assignments {
+    columns: Vec<Cow<'static, str>>,
     values: Vec<Value>,
 }
 
 impl Assignments {
-    fn set(&mut self, column: impl Into<String>, value: impl Into<Value>) {
+    pub(super) fn set(&mut self, column: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
         self.columns.push(column.into());
         self.values.push(value.into());
     }
 
     /// Indexed columns are named only when they change: naming one rewrites its index.
-    fn set_changed(&mut self, column: &str, old: Option<i64>, new: Option<i64>) {
+    fn set_changed(&mut self, column: &'static str, old: Option<i64>, new: Option<i64>) {
         if old != new {
             self.set(column, new);
         }
@@ -271,7 +296,7 @@ impl Assignments {
         self.set("b", write.body.clone());
     }
 
-    fn set_all_keys(&mut self, place: &Place, keys: &[Option<Key>]) {
+    pub(super) fn set_all_keys(&mut self, place: &Place, keys: &[Option<Key>]) {
         for ((name, _), key) in place.collection.keys.iter().zip(keys) {
             self.set(column(name), value(key));
         }
@@ -298,16 +323,25 @@ impl Assignments {
         self.set_list("ob", &waiting)
     }
 
-    fn set_list<T: Serialize>(&mut self, column: &str, items: &[T]) -> Result<(), Error> {
-        let text = if items.is_empty() { None } else { Some(json(items)?) };
-        self.set(column, text);
+    pub(super) fn set_list<T: Serialize>(&mut self, column: &'static str, items: &[T]) -> Result<(), Error> {
+        self.set(column, list_column(items)?);
         Ok(())
     }
 
-    fn set_numbers(&mut self, numbers: &Numbers) -> Result<(), Error> {
+    pub(super) fn set_numbers(&mut self, numbers: &Numbers) -> Result<(), Error> {
         let text = if numbers.is_empty() { None } else { Some(json(numbers)?) };
         self.set("n", text);
         Ok(())
+    }
+
+    pub(super) fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// Inserts this document.
+    pub(super) fn insert(&self, place: &Place) -> String {
+        let marks = vec!["?"; self.columns.len()].join(", ");
+        format!("INSERT INTO {} ({}) VALUES ({marks})", table(place.collection), self.columns.join(", "))
     }
 
     /// An update of this document; takes the place of the row as its last values.

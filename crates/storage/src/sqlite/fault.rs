@@ -65,7 +65,3 @@ pub(super) fn broken() -> Error {
 pub(super) fn damaged() -> Error {
     Error::internal("STORE_CORRUPT", "the database file is damaged")
 }
-
-pub(super) fn maybe_applied() -> Error {
-    Error::unavailable("MAYBE_APPLIED", "it is not known whether the change was applied; read before trying again")
-}

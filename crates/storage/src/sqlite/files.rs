@@ -40,6 +40,7 @@ impl Location {
         let Self::File(path, durability) = self else {
             return plainly(|| prepared(Connection::open_in_memory()?));
         };
+        let is_new = fs::metadata(path).map_or(true, |file| file.len() == 0);
         create(path).map_err(|cause| unusable(path, cause))?;
         let opened = plainly(|| {
             let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
@@ -50,11 +51,14 @@ impl Location {
                 Durability::Normal => "PRAGMA synchronous = NORMAL",
             })?;
             let conn = prepared(conn)?;
-            move_log(&conn)?;
+            move_log(&conn, is_new)?;
             Ok(conn)
         });
         let conn = opened.map_err(|error| self.name(error))?;
-        sync(path).map_err(|cause| unusable(path, cause))?;
+        // What stays in the log was read on opening: it must not go with the power after somebody has seen it.
+        let log = path.with_extension("db-wal");
+        let synced = if log.exists() { File::open(&log).and_then(|log| log.sync_all()) } else { Ok(()) };
+        synced.and_then(|()| sync(path)).map_err(|cause| unusable(path, cause))?;
         Ok(conn)
     }
 
@@ -104,7 +108,7 @@ impl Location {
     }
 }
 
-fn configure(conn: &Connection) -> rusqlite::Result<()> {
+pub(super) fn configure(conn: &Connection) -> rusqlite::Result<()> {
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     // Plans do not depend on the values bound, or every statement out of the cache would be prepared again.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -127,9 +131,10 @@ fn log_ahead(conn: &Connection) -> Result<(), Fault> {
     Err(Error::unavailable("STORE_UNUSABLE", format!("the database keeps no write-ahead log, its mode stays {mode}")).into())
 }
 
-fn move_log(conn: &Connection) -> Result<(), Fault> {
+/// A backup that reads beside us holds the log. Only beside a main file that was never synced must it be moved all the same.
+fn move_log(conn: &Connection, is_new: bool) -> Result<(), Fault> {
     let held: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
-    if held == 0 { Ok(()) } else { Err(super::fault::busy().into()) }
+    if held == 0 || !is_new { Ok(()) } else { Err(super::fault::busy().into()) }
 }
 
 /// SQLite gives its log the permissions of the database file.
@@ -137,7 +142,7 @@ fn create(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map(|_| ())
 }
 
-fn sync(path: &Path) -> io::Result<()> {
+pub(super) fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()?;
     let dir = path.parent().unwrap_or(Path::new("."));
     File::open(dir)?.sync_all()?;
@@ -147,7 +152,7 @@ fn sync(path: &Path) -> io::Result<()> {
     }
 }
 
-fn unusable(path: &Path, cause: io::Error) -> Error {
+pub(super) fn unusable(path: &Path, cause: io::Error) -> Error {
     Error::unavailable("STORE_UNUSABLE", format!("{} cannot be used", path.display())).because(cause)
 }
 

@@ -1,10 +1,14 @@
 //! The embedded engine: SQLite in one directory, one writer thread, reader threads beside it. The default of every node.
 
+mod backup;
 mod changes;
+mod copies;
 mod expiry;
 mod fault;
 mod files;
+mod inspect;
 mod meter;
+mod outbox;
 mod queue;
 mod reads;
 mod schema;
@@ -24,13 +28,19 @@ use std::thread::{self, JoinHandle};
 use kernel::{Error, Result, Tenant, Time};
 use rusqlite::Connection;
 
-use self::fault::{Fault, broken, damaged, maybe_applied, slow};
+use self::fault::{Fault, broken, damaged, slow};
 use self::files::{Location, Lock};
 use self::meter::Health;
-use self::queue::{Job, Queue};
+use self::queue::{Job, Queue, Way};
 use self::writer::Writer;
-use crate::engine::{Amend, Amended, Answer, Engine, Erase, Metrics, Place, Rekey, Rows, Scan, Stored, Write};
+use crate::bell::{Bell, Ringer};
+use crate::engine::{Amend, Amended, Answer, Engine, Erase, Metrics, Part, Place, Rekey, Rows, Scan, Stored, Trail, Write};
+use crate::envelope::Envelope;
+use crate::outbox::{Ack, Across, Claimed, Defer, Due, Lease, Outbox};
 use crate::record::Collection;
+use crate::resolve::maybe_applied;
+
+pub use self::inspect::{Inspected, Inspection};
 
 /// Threads that read beside the writer.
 const READERS: usize = 2;
@@ -52,7 +62,8 @@ pub struct Sqlite {
     readers: Option<Served>,
     health: Arc<Health>,
     reads: AtomicU64,
-    defined: Mutex<Vec<&'static Collection>>,
+    defined: Mutex<Vec<(&'static Collection, Rekey)>>,
+    bell: Ringer,
     location: Location,
     _lock: Option<Lock>,
     temporary: Option<PathBuf>,
@@ -93,11 +104,37 @@ impl Sqlite {
         let writer = Writer::new(conn, location.clone(), health.clone(), jobs);
         let writer = Some(Served { queue, threads: vec![spawn("store-writer", move || writer.run())?] });
         let readers = start_readers(&location)?;
-        Ok(Self { writer, readers, health, reads: AtomicU64::new(0), defined: Mutex::default(), location, _lock: lock, temporary })
+        Ok(Self {
+            writer,
+            readers,
+            health,
+            reads: AtomicU64::new(0),
+            defined: Mutex::default(),
+            bell: Ringer::new(),
+            location,
+            _lock: lock,
+            temporary,
+        })
     }
 
     async fn change<R: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static) -> Result<R> {
-        self.writer.as_ref().ok_or_else(broken)?.queue.call(work).await.map_err(|error| self.location.name(error))
+        self.change_as(Way::default(), work).await
+    }
+
+    /// A change of one document, of which a refusal leaves nothing behind. Rings where there is something to publish or to
+    /// attend to.
+    async fn write<R: Send + 'static>(&self, news: bool, work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static) -> Result<R> {
+        let news = news.then(|| self.bell.clone());
+        self.change_as(Way { news, clean: true, ..Way::default() }, work).await
+    }
+
+    async fn change_as<R: Send + 'static>(
+        &self,
+        way: Way,
+        work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static,
+    ) -> Result<R> {
+        let done = self.writer.as_ref().ok_or_else(broken)?.queue.call_as(way, work).await;
+        done.and_then(unless_lost).map_err(|error| self.location.name(error))
     }
 
     /// In memory the writer reads, too, and answers after its commit.
@@ -109,12 +146,17 @@ impl Sqlite {
 
     /// As `change`, for work whose length nobody knows.
     async fn change_patiently<R: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static) -> Result<R> {
-        let done = self.writer.as_ref().ok_or_else(broken)?.queue.call_within(2 * schema::MAX_BUILD_TIME, work).await;
+        let way = Way { limit: 2 * schema::MAX_BUILD_TIME, ..Way::default() };
+        let done = self.writer.as_ref().ok_or_else(broken)?.queue.call_as(way, work).await;
         done.map_err(|error| self.location.name(error))
     }
 
     async fn define_now(&self, collection: &'static Collection, rekey: Rekey) -> Result<()> {
         collection.check()?;
+        if self.writer.is_none() {
+            self.learn(collection, rekey);
+            return Ok(());
+        }
         let mut reached = self.change_patiently(move |conn| schema::begin(conn, collection)).await?;
         let raised = reached.is_some();
         while let Some(after) = reached {
@@ -126,17 +168,25 @@ impl Sqlite {
             }
             self.change_patiently(move |conn| schema::finish(conn, collection)).await?;
         }
-        let mut defined = self.defined.lock().unwrap_or_else(PoisonError::into_inner);
-        if defined.iter().all(|known| known.name != collection.name) {
-            defined.push(collection);
-        }
+        self.learn(collection, rekey);
         Ok(())
     }
 
+    fn learn(&self, collection: &'static Collection, rekey: Rekey) {
+        let mut defined = self.defined.lock().unwrap_or_else(PoisonError::into_inner);
+        if defined.iter().all(|(known, _)| known.name != collection.name) {
+            defined.push((collection, rekey));
+        }
+    }
+
+    /// The kinds that were defined.
+    fn learnt(&self) -> Vec<(&'static Collection, Rekey)> {
+        self.defined.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     async fn sweep_now(&self, limit: usize, now: Time) -> Result<usize> {
-        let defined = self.defined.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut swept = 0;
-        for collection in defined {
+        for (collection, _) in self.learnt() {
             let mut more = true;
             while more && swept < limit {
                 let few = (limit - swept).min(expiry::BATCH);
@@ -147,6 +197,13 @@ impl Sqlite {
         }
         Ok(swept)
     }
+}
+
+/// Where a fault is asked for: the change was applied, and its reply goes astray.
+#[allow(clippy::unnecessary_wraps)] // as the fault asks
+fn unless_lost<R>(done: R) -> Result<R> {
+    fail::fail_point!("storage::reply", |_| Err(maybe_applied()));
+    Ok(done)
 }
 
 /// A queue and the threads that serve it.
@@ -200,6 +257,18 @@ fn read(conn: &Connection, jobs: &Mutex<Receiver<Box<dyn Job>>>) {
     }
 }
 
+fn is_news(write: &Write) -> bool {
+    !write.events.is_empty() || write.due.is_some()
+}
+
+fn pieces<T>(mut all: Vec<T>, size: usize) -> impl Iterator<Item = Vec<T>> {
+    std::iter::from_fn(move || {
+        let rest = all.split_off(all.len().min(size));
+        let few = std::mem::replace(&mut all, rest);
+        (!few.is_empty()).then_some(few)
+    })
+}
+
 impl Engine for Sqlite {
     fn define(&self, collection: &'static Collection, rekey: Rekey) -> Answer<'_, ()> {
         Box::pin(self.define_now(collection, rekey))
@@ -207,7 +276,7 @@ impl Engine for Sqlite {
 
     fn insert<'a>(&'a self, tenant: &'a Tenant, place: Place, write: Write) -> Answer<'a, Stored> {
         let tenant = tenant.clone();
-        Box::pin(self.change(move |conn| changes::insert(conn, &tenant, place, write)))
+        Box::pin(self.write(is_news(&write), move |conn| changes::insert(conn, &tenant, place, write)))
     }
 
     fn get<'a>(&'a self, tenant: &'a Tenant, place: Place, now: Time) -> Answer<'a, Option<Stored>> {
@@ -217,20 +286,21 @@ impl Engine for Sqlite {
 
     fn replace<'a>(&'a self, tenant: &'a Tenant, place: Place, seen: i64, write: Write) -> Answer<'a, Stored> {
         let tenant = tenant.clone();
-        Box::pin(self.change(move |conn| changes::replace(conn, &tenant, place, seen, write)))
+        Box::pin(self.write(is_news(&write), move |conn| changes::replace(conn, &tenant, place, seen, write)))
     }
 
     fn remove<'a>(&'a self, tenant: &'a Tenant, place: Place, seen: i64, erase: Erase) -> Answer<'a, ()> {
         let tenant = tenant.clone();
-        Box::pin(self.change(move |conn| changes::remove(conn, &tenant, &place, seen, erase)))
+        Box::pin(self.write(!erase.events.is_empty(), move |conn| changes::remove(conn, &tenant, &place, seen, erase)))
     }
 
     fn patch<'a>(&'a self, tenant: &'a Tenant, place: Place, amend: Amend) -> Answer<'a, Amended> {
         let tenant = tenant.clone();
-        Box::pin(self.change(move |conn| changes::patch(conn, &tenant, place, amend)))
+        let news = !amend.events.is_empty() || amend.due.is_some() || amend.otherwise.as_ref().is_some_and(is_news);
+        Box::pin(self.write(news, move |conn| changes::patch(conn, &tenant, place, amend)))
     }
 
-    fn sweep(&self, limit: usize, now: Time) -> Answer<'_, usize> {
+    fn sweep<'a>(&'a self, _across: &'a Across, limit: usize, now: Time) -> Answer<'a, usize> {
         Box::pin(self.sweep_now(limit, now))
     }
 
@@ -247,6 +317,96 @@ impl Engine for Sqlite {
     fn explain<'a>(&'a self, tenant: &'a Tenant, scan: Scan) -> Answer<'a, String> {
         let tenant = tenant.clone();
         Box::pin(self.read(move |conn| reads::explain(conn, &tenant, &scan)))
+    }
+
+    /// By the writer, behind everything that was sent before.
+    fn trail<'a>(&'a self, tenant: &'a Tenant, place: Place) -> Answer<'a, Option<Trail>> {
+        let tenant = tenant.clone();
+        Box::pin(async move {
+            let read = self.writer.as_ref().ok_or_else(broken)?.queue.call(move |conn| changes::trail(conn, &tenant, &place)).await;
+            read.map_err(|error| self.location.name(error))
+        })
+    }
+
+    fn claim<'a>(&'a self, _across: &'a Across, collection: &'static Collection, lease: Lease) -> Answer<'a, Vec<Claimed>> {
+        Box::pin(async move {
+            if !self.read(move |conn| outbox::waits(conn, collection, "obn", lease.now)).await? {
+                return Ok(Vec::new());
+            }
+            self.change(move |conn| outbox::claim(conn, collection, lease)).await
+        })
+    }
+
+    fn ack<'a>(&'a self, _across: &'a Across, collection: &'static Collection, acks: Vec<Ack>, now: Time) -> Answer<'a, ()> {
+        Box::pin(async move {
+            for few in pieces(acks, outbox::BATCH) {
+                self.change(move |conn| outbox::ack(conn, collection, &few, now)).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn defer<'a>(&'a self, _across: &'a Across, collection: &'static Collection, defers: Vec<Defer>) -> Answer<'a, ()> {
+        Box::pin(async move {
+            for few in pieces(defers, outbox::BATCH) {
+                self.change(move |conn| outbox::defer(conn, collection, &few)).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn claim_due<'a>(&'a self, _across: &'a Across, collection: &'static Collection, lease: Lease) -> Answer<'a, Vec<Due>> {
+        Box::pin(async move {
+            if !self.read(move |conn| outbox::waits(conn, collection, "due", lease.now)).await? {
+                return Ok(Vec::new());
+            }
+            self.change(move |conn| outbox::claim_due(conn, collection, lease)).await
+        })
+    }
+
+    fn outbox<'a>(&'a self, _across: &'a Across, collection: &'static Collection, parked_from: Time) -> Answer<'a, Outbox> {
+        Box::pin(self.read(move |conn| outbox::outbox(conn, collection, parked_from)))
+    }
+
+    fn parked<'a>(&'a self, _: &'a Across, collection: &'static Collection, parked_from: Time, limit: usize) -> Answer<'a, Vec<Claimed>> {
+        Box::pin(self.read(move |conn| outbox::parked(conn, collection, parked_from, limit)))
+    }
+
+    fn replay<'a>(&'a self, tenant: &'a Tenant, place: Place, now: Time) -> Answer<'a, bool> {
+        let tenant = tenant.clone();
+        Box::pin(self.write(true, move |conn| outbox::replay(conn, &tenant, &place, now)))
+    }
+
+    fn drop_events<'a>(&'a self, tenant: &'a Tenant, place: Place) -> Answer<'a, usize> {
+        let tenant = tenant.clone();
+        Box::pin(self.change(move |conn| outbox::drop_events(conn, &tenant, &place)))
+    }
+
+    fn export<'a>(&'a self, _across: &'a Across, collection: &'static Collection, part: Part) -> Answer<'a, Vec<Envelope>> {
+        Box::pin(self.read(move |conn| copies::export(conn, collection, &part)))
+    }
+
+    fn import<'a>(&'a self, _across: &'a Across, collection: &'static Collection, envelopes: Vec<Envelope>) -> Answer<'a, ()> {
+        Box::pin(async move {
+            for few in pieces(envelopes, copies::BATCH) {
+                let way = Way { news: Some(self.bell.clone()), ..Way::default() };
+                self.change_as(way, move |conn| copies::import(conn, collection, &few)).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn expunge<'a>(&'a self, _across: &'a Across, collection: &'static Collection, ids: Vec<(Tenant, String)>) -> Answer<'a, ()> {
+        Box::pin(async move {
+            for few in pieces(ids, copies::BATCH) {
+                self.change(move |conn| copies::expunge(conn, collection, &few)).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn watch(&self) -> Bell {
+        self.bell.bell()
     }
 
     fn ready(&self) -> Result<()> {

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::fault::{Fault, broken, busy};
+use crate::bell::Ringer;
 
 /// Pieces of work that may wait for one thread.
 const CAPACITY: usize = 4_096;
@@ -25,6 +26,9 @@ pub(super) trait Job: Send {
     /// The reason of the failure, once it has run and failed.
     fn reason(&self) -> Option<&'static str>;
 
+    /// Whether it leaves nothing behind when it fails.
+    fn is_clean(&self) -> bool;
+
     /// Gives the result to the caller, or `failure` in its place.
     fn answer(self: Box<Self>, failure: Option<Error>);
 }
@@ -34,6 +38,8 @@ struct Task<R, W> {
     result: Option<Result<R>>,
     reply: oneshot::Sender<Result<R>>,
     room: OwnedSemaphorePermit,
+    news: Option<Ringer>,
+    clean: bool,
 }
 
 impl<R: Send, W: FnOnce(&Connection) -> Result<R, Fault> + Send> Job for Task<R, W> {
@@ -50,11 +56,34 @@ impl<R: Send, W: FnOnce(&Connection) -> Result<R, Fault> + Send> Job for Task<R,
         self.result.as_ref()?.as_ref().err().map(Error::reason)
     }
 
+    fn is_clean(&self) -> bool {
+        self.clean
+    }
+
     fn answer(self: Box<Self>, failure: Option<Error>) {
-        let Self { result, reply, room, .. } = *self;
+        let Self { result, reply, room, news, .. } = *self;
         drop(room); // whoever has an answer waits no longer
         let Some(result) = failure.map(Err).or(result) else { return };
+        if let (Some(bell), Ok(_)) = (news, &result) {
+            bell.ring();
+        }
         drop(reply.send(result)); // fails only when the caller has gone
+    }
+}
+
+/// How a piece of work is done.
+pub(super) struct Way {
+    /// Longest time that its caller waits for room and answer together.
+    pub(super) limit: Duration,
+    /// Rung once it is done and committed.
+    pub(super) news: Option<Ringer>,
+    /// Whether it leaves nothing behind when it fails, so that it needs no savepoint.
+    pub(super) clean: bool,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self { limit: CALL_DEADLINE, news: None, clean: false }
     }
 }
 
@@ -75,20 +104,21 @@ impl Queue {
     /// Has this work done. Errors: `STORE_BUSY` when no room came free in time, `STORE_BROKEN` when the thread is gone,
     /// the queue's own when the answer did not come in time, and those of the work.
     pub(super) async fn call<R: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static) -> Result<R> {
-        self.call_within(CALL_DEADLINE, work).await
+        self.call_as(Way::default(), work).await
     }
 
-    /// As `call`, with this much time.
-    pub(super) async fn call_within<R: Send + 'static>(
+    /// As `call`, in this way.
+    pub(super) async fn call_as<R: Send + 'static>(
         &self,
-        limit: Duration,
+        way: Way,
         work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static,
     ) -> Result<R> {
+        let Way { limit, news, clean } = way;
         let deadline = Instant::now() + limit;
         let room = timeout_at(deadline, self.room.clone().acquire_owned()).await.map_err(|_| busy())?;
         let room = room.map_err(|closed| broken().because(closed))?;
         let (reply, answer) = oneshot::channel();
-        let task = Task { work: Some(work), result: None, reply, room };
+        let task = Task { work: Some(work), result: None, reply, room, news, clean };
         self.sender.send(Box::new(task)).map_err(|_| broken())?;
         match timeout_at(deadline, answer).await {
             Ok(Ok(result)) => result,

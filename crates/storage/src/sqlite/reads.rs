@@ -31,13 +31,21 @@ const EXPIRES: usize = 6;
 const KEYS: usize = 7;
 
 pub(super) fn get(conn: &Connection, tenant: &Tenant, place: &Place, now: Time) -> Result<Option<Stored>, Fault> {
-    let sql = format!("SELECT {COLUMNS} FROM {} WHERE t = ?1 AND id = ?2 AND del = 0", table(place.collection));
+    let sql = format!("SELECT {COLUMNS}, t FROM {} WHERE t = ?1 AND id = ?2 AND del = 0", table(place.collection));
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query((tenant.as_str(), &place.id))?;
     match rows.next()? {
-        Some(row) if !expired(row, EXPIRES, now)? => Ok(Some(stored(row, place.collection)?)),
+        Some(row) if !expired(row, EXPIRES, now)? => {
+            let found = stored(row, place.collection)?;
+            // A damaged index leads to a whole document that is another one, perhaps of another tenant.
+            if found.id == place.id && row.get::<_, String>(KEYS)? == tenant.as_str() { Ok(Some(found)) } else { Err(astray(place)) }
+        }
         _ => Ok(None),
     }
+}
+
+fn astray(place: &Place) -> Fault {
+    Error::internal("RECORD_CORRUPT", format!("{} {} is not where its index says", place.collection.name, place.id)).into()
 }
 
 fn expired(row: &Row<'_>, at: usize, now: Time) -> rusqlite::Result<bool> {
@@ -63,7 +71,7 @@ pub(super) fn list<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::R
 }
 
 /// The column of the numbers.
-fn numbers(row: &Row<'_>, at: usize) -> rusqlite::Result<Numbers> {
+pub(super) fn numbers(row: &Row<'_>, at: usize) -> rusqlite::Result<Numbers> {
     json(row, at)
 }
 

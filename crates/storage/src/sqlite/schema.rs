@@ -1,6 +1,7 @@
 //! Tables and indexes: made, compared with the declaration, and filled anew when a declaration is raised. Runs on the
 //! writer's connection alone.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
@@ -27,11 +28,7 @@ pub(super) type Reached = (String, String);
 
 /// Makes the tables about collections. Errors: `STORE_NEWER` when a newer version of this software has changed the layout.
 pub(super) fn prepare(conn: &Connection) -> Result<(), Fault> {
-    let layout: i64 = conn.query_row("PRAGMA user_version", (), |row| row.get(0))?;
-    if layout > LAYOUT {
-        return Err(Error::refused("STORE_NEWER", format!("the store has layout {layout}, this program knows {LAYOUT}")).into());
-    }
-    if layout < LAYOUT {
+    if layout(conn)? < LAYOUT {
         conn.execute_batch(
             "CREATE TABLE IF NOT EXISTS _collections (name TEXT PRIMARY KEY, version INTEGER NOT NULL) STRICT; \
              PRAGMA user_version = 1",
@@ -43,11 +40,54 @@ pub(super) fn prepare(conn: &Connection) -> Result<(), Fault> {
     Ok(())
 }
 
+/// The layout of this database; 0 of an empty one. Errors: `STORE_NEWER`.
+pub(super) fn layout(conn: &Connection) -> Result<i64, Fault> {
+    let layout: i64 = conn.query_row("PRAGMA user_version", (), |row| row.get(0))?;
+    if layout > LAYOUT {
+        return Err(Error::refused("STORE_NEWER", format!("the store has layout {layout}, this program knows {LAYOUT}")).into());
+    }
+    Ok(layout)
+}
+
+/// The engine's own indexes: name, definition.
+fn own_indexes(collection: &Collection) -> [(&'static str, String); 3] {
+    let own = [("obn", "obn", "obn IS NOT NULL"), ("due", "due", "due IS NOT NULL"), (expiry::INDEX, "exp", expiry::PRESENCE)];
+    own.map(|(name, column, presence)| {
+        let sql = format!("CREATE INDEX {} ON {}({column}) WHERE {presence}", index_name(collection, name), table(collection));
+        (name, sql)
+    })
+}
+
+/// In what columns and indexes of a collection differ from the declaration.
+pub(super) fn drift(conn: &Connection, collection: &Collection) -> Result<Vec<String>, Fault> {
+    let mut found = Vec::new();
+    for (key, kind) in collection.keys {
+        match column_type(conn, collection, key)? {
+            Some(present) if present == sql_type(*kind) => {}
+            Some(_) => found.push(format!("{}: key {key} has another type", collection.name)),
+            None => found.push(format!("{}: key {key} has no column", collection.name)),
+        }
+    }
+    let declared = collection.indexes.iter().map(|index| (index.name, index_sql(collection, index)));
+    let declared: Vec<(&str, String)> = declared.chain(own_indexes(collection)).collect();
+    let mut statement = conn.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?1 AND sql IS NOT NULL")?;
+    let present = statement.query_map([collection.name], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut present: BTreeMap<String, String> = present.collect::<rusqlite::Result<_>>()?;
+    for (name, sql) in declared {
+        match present.remove(&format!("{}_{name}", collection.name)) {
+            Some(as_is) if as_is == sql => {}
+            Some(_) => found.push(format!("{}: index {name} is not as declared", collection.name)),
+            None => found.push(format!("{}: index {name} is missing", collection.name)),
+        }
+    }
+    found.extend(present.into_keys().map(|name| format!("{}: index {name} is not declared", collection.name)));
+    Ok(found)
+}
+
 /// Makes the table, or compares it with the declaration. After which document keys must be written anew before `finish`;
 /// none when they need not be.
 pub(super) fn begin(conn: &Connection, collection: &Collection) -> Result<Option<Reached>, Fault> {
-    let stored = conn.query_row("SELECT version FROM _collections WHERE name = ?1", [collection.name], |row| row.get::<_, u32>(0));
-    let Some(version) = stored.optional()? else {
+    let Some(version) = stored_version(conn, collection)? else {
         conn.execute_batch(&table_sql(collection))?;
         complete(conn, collection)?;
         return Ok(None);
@@ -71,6 +111,11 @@ pub(super) fn begin(conn: &Connection, collection: &Collection) -> Result<Option
     }
     complete(conn, collection)?;
     Ok(None)
+}
+
+/// The stored version of a collection; none where it is not stored.
+pub(super) fn stored_version(conn: &Connection, collection: &Collection) -> rusqlite::Result<Option<u32>> {
+    conn.query_row("SELECT version FROM _collections WHERE name = ?1", [collection.name], |row| row.get(0)).optional()
 }
 
 /// Where this raise was broken off, or the beginning. A program of the stored version that ran in between has forgotten it,
@@ -102,9 +147,7 @@ pub(super) fn build_declared(conn: &Connection, collection: &Collection, index: 
 
 /// Builds the engine's own indexes where they are missing, and notes the version.
 pub(super) fn finish(conn: &Connection, collection: &Collection) -> Result<(), Fault> {
-    let own = [("obn", "obn", "obn IS NOT NULL"), ("due", "due", "due IS NOT NULL"), (expiry::INDEX, "exp", expiry::PRESENCE)];
-    for (name, column, presence) in own {
-        let sql = format!("CREATE INDEX {} ON {}({column}) WHERE {presence}", index_name(collection, name), table(collection));
+    for (name, sql) in own_indexes(collection) {
         build(conn, collection, name, &sql)?;
     }
     let sql = "INSERT INTO _collections VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET version = excluded.version";

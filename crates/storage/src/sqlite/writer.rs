@@ -9,15 +9,18 @@ use std::time::{Duration, Instant};
 use kernel::Error;
 use rusqlite::{Connection, ErrorCode};
 
-use super::fault::{broken, busy, damaged, disk_full, is_damage, maybe_applied, plainly};
+use super::fault::{broken, busy, damaged, disk_full, is_damage, plainly};
 use super::files::Location;
 use super::meter::Health;
 use super::queue::Job;
+use crate::resolve::maybe_applied;
 
 /// Most changes of one commit.
 const MAX_BATCH: usize = 512;
 /// Longest time that a commit waits for changes to join.
-const MAX_BATCH_TIME: Duration = Duration::from_millis(2);
+const MAX_WAIT: Duration = Duration::from_millis(2);
+/// After so long even changes that wait already are left to the next commit.
+const MAX_BATCH_TIME: Duration = Duration::from_millis(10);
 /// After so much idle time the log is moved into the database.
 const IDLE: Duration = Duration::from_millis(200);
 /// Pages of the log that are moved into the database without waiting for an idle moment: 16 MiB.
@@ -156,7 +159,9 @@ impl Writer {
         began?;
         let filled = self.fill(batch, started);
         let commits = Instant::now();
+        crash_before_commit();
         let outcome = filled.and_then(|()| self.execute("COMMIT").map_err(Lost::uncertain));
+        crash_after_commit();
         match outcome {
             Err(lost) if !self.is_autocommit() => Err(lost.after(self.execute("ROLLBACK"))),
             outcome => outcome.map(|()| commits.elapsed()),
@@ -174,9 +179,13 @@ impl Writer {
         Ok(())
     }
 
-    /// One change in its savepoint, so that its refusal costs the others nothing.
+    /// One change, in a savepoint where it needs one, so that its refusal costs the others nothing. A savepoint is dear: each
+    /// page that a change touches is copied for it. A statement that fails takes back itself alone.
     fn operate(&self, job: &mut dyn Job) -> Result<(), Lost> {
-        self.execute("SAVEPOINT one")?;
+        let saved = !job.is_clean();
+        if saved {
+            self.execute("SAVEPOINT one")?;
+        }
         if let Some(reason) = self.conn.as_ref().and_then(|conn| job.run(conn)) {
             match reason {
                 "STORE_CORRUPT" => return Err(Lost { error: damaged, next: Next::Stop }),
@@ -185,19 +194,22 @@ impl Writer {
                 _ if self.is_autocommit() => return Err(Lost { error: broken, next: Next::Reopen }),
                 _ => {}
             }
-            self.execute("ROLLBACK TO one")?;
+            if saved {
+                self.execute("ROLLBACK TO one")?;
+            }
         }
-        self.execute("RELEASE one")
+        if saved { self.execute("RELEASE one") } else { Ok(()) }
     }
 
     /// The next change of this batch. Waits for as many as the last batch had: their callers have just been answered and
     /// are about to ask again, and a sync that carries them all is cheaper than two.
     fn joining(&self, taken: usize, started: Instant) -> Option<Box<dyn Job>> {
-        let left = MAX_BATCH_TIME.checked_sub(started.elapsed())?;
-        if taken == MAX_BATCH {
+        let spent = started.elapsed();
+        if taken == MAX_BATCH || spent >= MAX_BATCH_TIME {
             return None;
         }
-        self.jobs.try_recv().ok().or_else(|| if taken < self.last_batch { self.jobs.recv_timeout(left).ok() } else { None })
+        let wait = || MAX_WAIT.checked_sub(spent).filter(|_| taken < self.last_batch);
+        self.jobs.try_recv().ok().or_else(|| self.jobs.recv_timeout(wait()?).ok())
     }
 
     fn is_autocommit(&self) -> bool {
@@ -278,6 +290,15 @@ impl Lost {
             _ => self,
         }
     }
+}
+
+fn crash_before_commit() {
+    fail::fail_point!("storage::before_commit", |_| std::process::abort());
+}
+
+/// On the disk, and nobody was told.
+fn crash_after_commit() {
+    fail::fail_point!("storage::after_commit", |_| std::process::abort());
 }
 
 /// The next job; `Timeout` after `wait`, if it is given.

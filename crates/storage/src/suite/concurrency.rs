@@ -10,7 +10,7 @@ const CALLS: u64 = 200;
 const DOCUMENTS: u64 = 8;
 
 pub(super) async fn holds(world: &World) {
-    for seed in 0..SEEDS {
+    for seed in 0..world.scale.of(SEEDS) {
         no_update_is_lost(&world.store, seed).await;
     }
     one_winner_each(&world.store).await;

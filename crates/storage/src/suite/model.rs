@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
-use crate::{Count, Removal, taken};
+use crate::{Ack, Claimed, Count, Envelope, Life, Removal, taken};
 
 const SEQUENCES: u64 = 2_000;
 const CALLS: usize = 50;
@@ -25,6 +25,12 @@ enum Call {
     Count(&'static str, usize),
     /// Of all tenants, and seen by none.
     Sweep,
+    /// What waits in each document, removed ones included.
+    Outbox,
+    /// Leases documents of all tenants; those of this one are compared.
+    Claim,
+    /// The oldest events of a document, as if they had been published.
+    Ack(&'static str, usize),
 }
 
 #[derive(Debug, PartialEq)]
@@ -34,6 +40,8 @@ enum Answer {
     Document(Option<(i64, Item)>),
     Ids(Vec<String>),
     Count(Count),
+    /// By id: how many events, and whether the document was removed.
+    Waiting(Vec<(String, usize, bool)>),
     Failed(&'static str, Option<String>),
     Skipped,
 }
@@ -49,7 +57,7 @@ pub(super) trait Game: 'static {
 }
 
 pub(super) async fn holds(world: &World) {
-    play::<Documents>(&world.store, SEQUENCES).await;
+    play::<Documents>(&world.store, world.scale.of(SEQUENCES)).await;
 }
 
 pub(super) async fn play<G: Game>(store: &Store, sequences: u64) {
@@ -106,7 +114,10 @@ fn draw(dice: &mut Dice) -> Call {
     };
     let events = usize::try_from(dice.below(12) / 10 * 3).unwrap();
     let back = usize::try_from(dice.below(8) / 7).unwrap();
-    match dice.below(12) {
+    match dice.below(16) {
+        12 => Call::Outbox,
+        13 => Call::Claim,
+        14..16 => Call::Ack(id, 1 + usize::try_from(dice.below(4)).unwrap()),
         10 => Call::Count(if dice.below(2) == 0 { "on" } else { "off" }, usize::try_from(dice.below(4)).unwrap()),
         11 => Call::Sweep,
         0..3 => Call::Insert(id, item, events),
@@ -156,11 +167,52 @@ async fn ask(store: &Store, cx: &Cx, call: &Call, picked: Option<Seen<Item>>, se
         }
         (Call::Count(state, cap), _) => Answer::Count(store.count::<Item>(cx, "state_rank", vec![Key::from(*state)], *cap).await.unwrap()),
         (Call::Sweep, _) => {
-            store.sweep(20).await.unwrap();
+            store.sweep(&across(), 20).await.unwrap();
             Answer::Skipped
         }
+        (Call::Outbox, _) => Answer::Waiting(waiting(store, cx).await.iter().map(counted).collect()),
+        (Call::Claim, _) => {
+            let claimed = store.claim(&across(), kind(), 8, Duration::from_secs(1)).await.unwrap();
+            Answer::Waiting(claimed_unlike(claimed, &waiting(store, cx).await, cx))
+        }
+        (Call::Ack(id, count), _) => acknowledge(store, cx, id, *count).await,
         (_, None) => Answer::Skipped,
     }
+}
+
+fn kind() -> &'static Collection {
+    const { &Item::KIND }
+}
+
+/// The documents of this tenant that have events.
+async fn waiting(store: &Store, cx: &Cx) -> Vec<Envelope> {
+    let tenant = cx.tenant().to_string();
+    let page = store.export(&across(), kind(), Some((tenant.clone(), String::new())), IDS.len()).await.unwrap();
+    let ours = page.into_iter().filter(|envelope| envelope.tenant == tenant);
+    let (loud, quiet): (Vec<_>, Vec<_>) = ours.partition(|envelope| envelope.publish.is_some());
+    assert!(loud.iter().all(|envelope| !envelope.events.is_empty()) && quiet.iter().all(|envelope| envelope.events.is_empty()));
+    loud
+}
+
+fn counted(envelope: &Envelope) -> (String, usize, bool) {
+    (envelope.id.clone(), envelope.events.len(), envelope.life != Life::Present)
+}
+
+/// Claims of this tenant that are not what waits there; none of them is right.
+fn claimed_unlike(claimed: Vec<Claimed>, waiting: &[Envelope], cx: &Cx) -> Vec<(String, usize, bool)> {
+    let same = |claim: &Claimed| waiting.iter().any(|envelope| envelope.id == claim.id && envelope.events == claim.events);
+    let unlike = claimed.into_iter().filter(|claim| claim.tenant == *cx.tenant() && !same(claim));
+    unlike.map(|claim| (claim.id, claim.events.len(), false)).collect()
+}
+
+async fn acknowledge(store: &Store, cx: &Cx, id: &str, count: usize) -> Answer {
+    let Some(envelope) = waiting(store, cx).await.into_iter().find(|envelope| envelope.id == id) else { return Answer::Skipped };
+    let versions: Vec<_> = envelope.events.iter().map(|event| event.version).collect();
+    assert!(versions.is_sorted(), "events wait in their order");
+    let events = envelope.events.into_iter().take(count).map(|event| event.id).collect();
+    let lease = Time::from_micros(envelope.publish.unwrap());
+    let ack = Ack { tenant: cx.tenant().clone(), id: id.to_owned(), lease, events };
+    store.ack(&across(), kind(), vec![ack]).await.map_or_else(|error| failed(&error), |()| Answer::Skipped)
 }
 
 fn failed(error: &Error) -> Answer {
@@ -201,6 +253,20 @@ impl Model {
             (Call::Count(state, cap), _) => {
                 let count = self.find(state, false).len();
                 Answer::Count(if count > *cap { Count::MoreThan(*cap) } else { Count::Exactly(count) })
+            }
+            (Call::Outbox, _) => {
+                let waiting = self.0.iter().filter(|(_, document)| document.events > 0);
+                Answer::Waiting(waiting.map(|(id, document)| ((*id).to_owned(), document.events, document.item.is_none())).collect())
+            }
+            (Call::Claim, _) => Answer::Waiting(Vec::new()),
+            (Call::Ack(id, count), _) => {
+                if let Some(document) = self.0.get_mut(id) {
+                    document.events = document.events.saturating_sub(*count);
+                    if document.events == 0 && document.item.is_none() {
+                        self.0.remove(id);
+                    }
+                }
+                Answer::Skipped
             }
             (Call::Sweep, _) | (_, None) => Answer::Skipped,
         }

@@ -12,7 +12,7 @@ pub(super) async fn holds(world: &World) {
 async fn takes_only_what_is_expired(world: &World) {
     let store = &world.store;
     let (ours, theirs) = (cx("sweep-a"), cx("sweep-b"));
-    assert_eq!(store.sweep(100).await.unwrap(), 0);
+    assert_eq!(store.sweep(&across(), 100).await.unwrap(), 0);
     let soon = Time::from_seconds(NOW_SECONDS).plus_seconds(10).micros();
     let until = |expires: i64| Item { expires: Some(expires), ..Item::ranked("s", 1) };
     for cx in [&ours, &theirs] {
@@ -29,10 +29,10 @@ async fn takes_only_what_is_expired(world: &World) {
         let seen = put(store, cx, "renewed", until(soon)).await;
         store.replace(cx, &seen, Change::of(until(soon + 1))).await.unwrap();
     }
-    assert_eq!(store.sweep(100).await.unwrap(), 0, "not before its time");
+    assert_eq!(store.sweep(&across(), 100).await.unwrap(), 0, "not before its time");
     world.advance_seconds(10);
-    assert_eq!(store.sweep(100).await.unwrap(), 6, "one item, one burnt and one tally in each tenant");
-    assert_eq!(store.sweep(100).await.unwrap(), 0);
+    assert_eq!(store.sweep(&across(), 100).await.unwrap(), 6, "one item, one burnt and one tally in each tenant");
+    assert_eq!(store.sweep(&across(), 100).await.unwrap(), 0);
     world.advance_seconds(-10);
     for cx in [&ours, &theirs] {
         let left = every::<Item>(store, cx, 10, in_state("s", &ANY)).await;
@@ -66,7 +66,7 @@ async fn keeps_to_its_limit(world: &World) {
     }
     let mut rounds = Vec::new();
     while rounds.last() != Some(&0) {
-        rounds.push(store.sweep(130).await.unwrap());
+        rounds.push(store.sweep(&across(), 130).await.unwrap());
     }
     assert_eq!(rounds, [130, 130, 40, 0]);
 }
@@ -82,7 +82,7 @@ async fn makes_way_beside_changes(world: &World) {
                 let id = format!("i{task}-{n}");
                 put(&store, &cx, &id, Item { expires: Some(1), ..Item::named("dead") }).await;
                 put(&store, &cx, &id, Item::named("alive")).await;
-                store.sweep(50).await.unwrap();
+                store.sweep(&across(), 50).await.unwrap();
                 assert_eq!(store.get::<Item>(&cx, &id).await.unwrap().unwrap().body.text, "alive");
             }
         })

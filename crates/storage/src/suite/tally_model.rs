@@ -37,7 +37,7 @@ enum Answer {
 struct Tallies;
 
 pub(super) async fn holds(world: &World) {
-    play::<Tallies>(&world.store, SEQUENCES).await;
+    play::<Tallies>(&world.store, world.scale.of(SEQUENCES)).await;
 }
 
 impl Game for Tallies {
