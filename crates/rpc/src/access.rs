@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::mozaiks::options::v1::{Access, Caller, Plane, Tenancy, Within};
 use kernel::{Credential, Cx, Error, Name, Result, SubjectKind, Tenant, Time, Verified};
 
-use crate::names;
+use crate::names::NameField;
 use crate::schema::Method;
 
 /// Lets a verified caller in. Errors: `PLANE_REFUSED`, `CALLER_REFUSED`, `PERMISSION_MISSING`, `STEP_UP_REQUIRED`.
@@ -43,26 +43,30 @@ fn step_up(access: &Access, cx: &Cx, now: Time) -> Result<()> {
     Ok(())
 }
 
-/// The context of a call by nobody: in the app of the first name. Errors: `FIELDS_INVALID` when none is given,
-/// `NAME_INVALID`, `BODY_INVALID`.
-pub(crate) fn anonymous(method: &Method, access: &Access, message: &[u8], call_id: &str) -> Result<Cx> {
+/// The names in a message, as `names::find` gives them.
+type Found<'a> = [(&'a NameField, &'a str)];
+
+/// The context of a call by nobody: in the app of the first name, which comes with it. Errors: `FIELDS_INVALID` when none is
+/// given, `NAME_INVALID`.
+pub(crate) fn anonymous(method: &Method, access: &Access, found: &Found<'_>, call_id: &str) -> Result<(Cx, Option<Name>)> {
     if access.tenancy() == Tenancy::Secret {
-        return Ok(Cx::anonymous(Tenant::system(), call_id).entering());
+        return Ok((Cx::anonymous(Tenant::system(), call_id).entering(), None));
     }
-    let found = names::find(&method.names, message)?;
     let Some((field, raw)) = found.first() else {
         let missing = Error::invalid("FIELDS_INVALID", "the request names no app");
         return Err(method.names.iter().take(1).fold(missing, |error, name| error.field(&name.field, "is required")));
     };
-    Ok(Cx::anonymous(field.read(raw)?.tenant().clone(), call_id))
+    let name = field.read(raw)?;
+    Ok((Cx::anonymous(name.tenant().clone(), call_id), Some(name)))
 }
 
-/// Checks every name of a message. Errors: `NAME_INVALID`, `BODY_INVALID`; `NOT_FOUND` for a name that is not the
-/// caller's to use; `HOME_REQUIRED` when the caller's own things are asked for from an app they only entered.
-pub(crate) fn confine(method: &Method, access: &Access, cx: &Cx, message: &[u8]) -> Result<()> {
+/// Checks every name of a message; `first` is the first of them, where it was read already. Errors: `NAME_INVALID`;
+/// `NOT_FOUND` for a name that is not the caller's to use; `HOME_REQUIRED` when the caller's own things are asked for from
+/// an app they only entered.
+pub(crate) fn confine(access: &Access, cx: &Cx, found: &Found<'_>, mut first: Option<Name>) -> Result<()> {
     let of_caller = access.within() == Within::Self_;
-    for (field, raw) in names::find(&method.names, message)? {
-        let name = field.read(raw)?;
+    for (field, raw) in found {
+        let name = first.take().map_or_else(|| field.read(raw), Ok)?;
         let is_free = match access.tenancy() {
             Tenancy::Creates | Tenancy::Secret | Tenancy::Installation => true,
             Tenancy::Enters => field.field.rsplit('.').next() == Some("target"),

@@ -1,51 +1,71 @@
-//! What the admin listener adds to the door: reflection (v1, and v1alpha for older tools), health, and the numbers of the
-//! node as text. None of them grants anything.
+//! What the listeners of a process add to the services behind them: health everywhere; reflection (v1, and v1alpha for
+//! older tools), probes and the numbers of the node on the admin listener. None of them grants anything.
 
-use std::pin::Pin;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
 use kernel::Error;
 use tokio::sync::watch;
-use tokio_stream::wrappers::WatchStream;
-use tokio_stream::{Stream, StreamExt};
 use tonic::service::Routes;
-use tonic::{Request, Response, Status};
-use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_server::{Health, HealthServer};
-use tonic_health::pb::{self, HealthCheckRequest, HealthCheckResponse};
+use tonic_health::pb;
 use tonic_reflection::server::Builder;
 use tower::{ServiceExt as _, service_fn};
 
-use crate::schema::OURS;
+use crate::health::{Waiting, health, services};
+use crate::refuse::{call_id, refuse};
 use crate::{Body, Http, Meters, Schema, metrics};
 
-/// Where the numbers are read.
-const METRICS: &str = "/metrics";
-
-/// What the admin listener serves: reflection and health by their paths, `/metrics`, everything else by `door`. Reflection
-/// lists and health knows the services of our packages; the empty name is the whole. `/metrics` tells the calls of every
-/// service behind this schema and what `meters` adds. Errors: `REFLECTION`, a defect of the contracts.
-pub fn admin(schema: &Arc<Schema>, ready: watch::Receiver<bool>, meters: Meters, door: Http) -> kernel::Result<Http> {
+/// What the admin listener serves: reflection and health by their paths, `/metrics`, `/healthz`, `/readyz` with what is
+/// waited for, everything else by `door`. Reflection lists and health knows the services of our packages; the empty name is
+/// the whole. `/metrics` tells the calls of every service behind this schema and what `meters` adds. Errors: `REFLECTION`, a
+/// defect of the contracts.
+pub fn admin(schema: &Arc<Schema>, waiting: watch::Receiver<Waiting>, meters: Meters, door: Http) -> kernel::Result<Http> {
     let broken = |cause| Error::internal("REFLECTION", "the descriptors cannot be served").because(cause);
-    let ours = schema.pool().services().map(|service| service.full_name().to_owned());
-    let services: Vec<String> = ours.filter(|name| name.starts_with(OURS)).collect();
+    let services = services(schema, None);
     let v1 = reflection(schema, &services, "grpc.reflection.v1.ServerReflection").build_v1().map_err(broken)?;
     let v1alpha = reflection(schema, &services, "grpc.reflection.v1alpha.ServerReflection").build_v1alpha().map_err(broken)?;
-    let health = HealthServer::new(Readiness { services, ready });
-    let routes = Routes::new(v1).add_service(v1alpha).add_service(health).prepare();
+    let routes = Routes::new(v1).add_service(v1alpha).add_service(health(services, waiting.clone())).prepare();
     let (schema, meters) = (schema.clone(), Arc::new(meters));
-    Ok(Http::new(service_fn(move |request: http::Request<Body>| {
-        let is_tool = ["/grpc.reflection.", "/grpc.health."].iter().any(|prefix| request.uri().path().starts_with(prefix));
-        let is_reading = request.uri().path() == METRICS && request.method() == http::Method::GET;
+    Ok(Http::new(service_fn(move |request: Request<Body>| {
         let (routes, door, schema, meters) = (routes.clone(), door.clone(), schema.clone(), meters.clone());
+        let waiting = waiting.clone();
         async move {
-            match (is_tool, is_reading) {
-                (true, _) => routes.oneshot(request).await,
-                (_, true) => Ok(metrics::answer(&schema, &meters)),
+            let path = request.uri().path();
+            if ["/grpc.reflection.", "/grpc.health."].iter().any(|prefix| path.starts_with(prefix)) {
+                return routes.oneshot(request).await;
+            }
+            match (request.method(), path) {
+                (&Method::GET, "/metrics") => Ok(metrics::answer(&schema, &meters)),
+                (&Method::GET, "/healthz") => Ok(told(StatusCode::OK, "ok\n".into())),
+                (&Method::GET, "/readyz") => Ok(readiness(&waiting.borrow())),
                 _ => door.oneshot(request).await,
             }
         }
     })))
+}
+
+/// What a service's listener for peers serves: the service, and health of it and of the whole process.
+pub fn meshed(schema: &Schema, area: &str, waiting: watch::Receiver<Waiting>, service: Http) -> Http {
+    let routes = Routes::new(health(services(schema, Some(area)), waiting)).prepare();
+    Http::new(service_fn(move |request: Request<Body>| {
+        let (routes, service) = (routes.clone(), service.clone());
+        async move {
+            let is_health = request.uri().path().starts_with("/grpc.health.");
+            if is_health { routes.oneshot(request).await } else { service.oneshot(request).await }
+        }
+    }))
+}
+
+/// The door of an admin listener that has none: nothing is served here.
+pub fn nothing() -> Http {
+    Http::new(service_fn(async |request: Request<Body>| {
+        let mut response = refuse(Error::route_unknown(), &call_id(request.headers()));
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        Ok(response)
+    }))
 }
 
 fn reflection<'a>(schema: &'a Schema, services: &[String], itself: &str) -> Builder<'a> {
@@ -57,33 +77,19 @@ fn reflection<'a>(schema: &'a Schema, services: &[String], itself: &str) -> Buil
     services.iter().fold(builder, Builder::with_service_name)
 }
 
-struct Readiness {
-    services: Vec<String>,
-    ready: watch::Receiver<bool>,
+fn readiness(waiting: &Waiting) -> Response<Body> {
+    if waiting.is_over() {
+        return told(StatusCode::OK, "ready\n".into());
+    }
+    let mut text = "not ready\n".to_owned();
+    // Writing into a string cannot fail.
+    let _ = waiting.0.iter().try_for_each(|line| writeln!(text, "{line}"));
+    told(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
-fn answer(ready: bool) -> HealthCheckResponse {
-    let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-    HealthCheckResponse { status: status.into() }
-}
-
-#[tonic::async_trait]
-impl Health for Readiness {
-    type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
-
-    async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
-        let name = request.into_inner().service;
-        if !name.is_empty() && !self.services.contains(&name) {
-            return Err(Error::not_found("the service").into());
-        }
-        Ok(Response::new(answer(*self.ready.borrow())))
-    }
-
-    async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let name = request.into_inner().service;
-        let known = name.is_empty() || self.services.contains(&name);
-        let unknown = HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() };
-        let changes = WatchStream::new(self.ready.clone());
-        Ok(Response::new(Box::pin(changes.map(move |ready| Ok(if known { answer(ready) } else { unknown })))))
-    }
+fn told(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::new(Full::new(text.into())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
 }

@@ -67,16 +67,23 @@ impl http_body::Body for Answer {
         if this.inner.is_none() {
             return Poll::Ready(None);
         }
-        let span = this.call.span.clone();
-        let _entered = span.enter();
-        if let Poll::Ready(error) = this.poll_end(cx) {
+        // What a stream has ready is no reason to let it go on; a single message that is ready was made in time.
+        if this.leave.is_some()
+            && let Poll::Ready(error) = this.poll_end(cx)
+        {
             return this.end(error);
         }
         let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-        let polled = this.deadline.within(|| catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll_frame(cx))));
+        let polled = this.call.serve(|| catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll_frame(cx))));
         let frame = match polled {
             Err(panic) => return this.end(panicked(&*panic)),
             Ok(Poll::Ready(Some(Ok(frame)))) => frame,
+            Ok(Poll::Pending) if this.leave.is_none() => {
+                return match this.poll_end(cx) {
+                    Poll::Ready(error) => this.end(error),
+                    Poll::Pending => Poll::Pending,
+                };
+            }
             Ok(other) => return other,
         };
         Poll::Ready(Some(Ok(match frame.into_trailers() {

@@ -1,26 +1,23 @@
 //! From the credential in the headers to whoever calls. At most one credential; a malformed one is never anonymous.
 
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
 use kernel::{Credential, Error, Result};
 
-/// Headers that carry keys, each a credential of its own.
-const KEYS: [&str; 3] = ["x-mozaiks-api-key", "x-mozaiks-app-key", "x-mozaiks-publishable-key"];
+use crate::heads::Seen;
+
 /// Longest bearer token.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// The bearer token of a request, if it brings one. Errors: `CREDENTIALS_AMBIGUOUS`, `CREDENTIAL_MALFORMED`,
 /// `CREDENTIAL_UNSUPPORTED`.
-pub(crate) fn credential(headers: &HeaderMap) -> Result<Option<Credential>> {
-    let all = [AUTHORIZATION.as_str()].into_iter().chain(KEYS).map(|name| headers.get_all(name).iter().count());
-    match all.sum::<usize>() {
+pub(crate) fn credential(seen: &Seen<'_>) -> Result<Option<Credential>> {
+    match seen.credentials {
         0 => return Ok(None),
         1 => {}
         _ => return Err(Error::unauthenticated("CREDENTIALS_AMBIGUOUS", "more than one credential was sent")),
     }
     let malformed = || Error::unauthenticated("CREDENTIAL_MALFORMED", "the credential is malformed");
     let unsupported = || Error::unauthenticated("CREDENTIAL_UNSUPPORTED", "API keys are not accepted yet");
-    let value = headers.get(AUTHORIZATION).ok_or_else(unsupported)?;
+    let value = seen.authorization.first().ok_or_else(unsupported)?;
     let (scheme, token) = value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(malformed)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(malformed());
@@ -40,13 +37,15 @@ fn is_signed_token(token: &str) -> bool {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use http::HeaderMap;
+
     use super::*;
 
     fn read(headers: &[(&'static str, &str)]) -> Result<Option<Credential>> {
         let headers = headers.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()));
         let mut map = HeaderMap::new();
         headers.for_each(|(name, value): (_, http::HeaderValue)| _ = map.append(name, value));
-        credential(&map)
+        credential(&Seen::of(&map))
     }
 
     #[test]

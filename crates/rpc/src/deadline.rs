@@ -11,19 +11,16 @@ use kernel::{Error, Result};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::schema::Method;
+use crate::trace::Call;
 
 /// The header of gRPC.
 pub(crate) const TIMEOUT: &str = "grpc-timeout";
 
-tokio::task_local! {
-    /// When the call that this task is serving ends.
-    static ENDS: Instant;
-}
-
-/// The end of one call. Cheap to make once; moves from the handler to the answer's body.
+/// The end of one call. Moves from the handler to the answer's body; its timer is made when somebody has to wait.
 #[derive(Debug)]
 pub struct Deadline {
-    sleep: Pin<Box<Sleep>>,
+    ends: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
     /// The stream lived as long as its method allows; the client did nothing wrong.
     of_lifetime: bool,
 }
@@ -31,23 +28,28 @@ pub struct Deadline {
 impl Deadline {
     /// The deadline of a call that begins now. Errors: `DEADLINE_INVALID`.
     pub fn of(method: &Method, headers: &HeaderMap) -> Result<Self> {
+        Ok(Self::from(method, asked(headers)?, Instant::now()))
+    }
+
+    /// The deadline of a call that asked for so much time when it began.
+    pub(crate) fn from(method: &Method, asked: Option<Duration>, began: Instant) -> Self {
         let limits = &method.call;
-        let asked = asked(headers)?.map(|asked| asked.min(limits.max_deadline)).or(limits.deadline);
+        let asked = asked.map(|asked| asked.min(limits.max_deadline)).or(limits.deadline);
         let lifetime = method.is_stream().then_some(limits.stream_lifetime);
         let of_lifetime = lifetime.is_some_and(|lifetime| asked.is_none_or(|asked| asked >= lifetime));
         let length = [asked, lifetime].into_iter().flatten().min().unwrap_or(limits.max_deadline);
-        Ok(Self { sleep: Box::pin(sleep_until(Instant::now() + length)), of_lifetime })
+        Self { ends: began + length, timer: None, of_lifetime }
     }
 
     /// The moment itself.
     pub(crate) fn ends(&self) -> Instant {
-        self.sleep.deadline()
+        self.ends
     }
 
-    /// Whether time is up.
+    /// Whether time is up; if not, the task is woken when it is.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        let of_lifetime = self.of_lifetime;
-        self.sleep.as_mut().poll(cx).map(|()| expiry(of_lifetime))
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(self.ends)));
+        timer.as_mut().poll(cx).map(|()| expiry(self.of_lifetime))
     }
 
     /// What is left, as `grpc-timeout` says it; none for a stream that lives as long as it may. Errors:
@@ -56,7 +58,7 @@ impl Deadline {
         if self.of_lifetime {
             return Ok(None);
         }
-        let rest = self.ends().saturating_duration_since(Instant::now());
+        let rest = self.ends.saturating_duration_since(Instant::now());
         if rest.is_zero() {
             return Err(Error::timeout());
         }
@@ -67,22 +69,32 @@ impl Deadline {
     /// Runs a call until its headers. When time is up the call is dropped, and with nothing left it does not run. Errors:
     /// `DEADLINE_EXCEEDED`, `STREAM_LIFETIME`.
     pub async fn enforce<T, E: From<Error>>(&mut self, call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-        // The timer is not as fine as the clock.
-        if self.ends() <= Instant::now() {
-            return Err(expiry(self.of_lifetime).into());
-        }
-        let call = ENDS.scope(self.sleep.deadline(), call);
-        let mut call = pin!(call);
-        tokio::select! {
-            biased;
-            error = poll_fn(|cx| self.poll(cx)) => Err(error.into()),
-            answer = &mut call => answer,
-        }
+        self.enforce_from(Instant::now(), pin!(call)).await
     }
 
-    /// Lets what is polled after the headers see the deadline too.
-    pub(crate) fn within<T>(&self, poll: impl FnOnce() -> T) -> T {
-        ENDS.sync_scope(self.sleep.deadline(), poll)
+    /// The same, at a moment that is known, in place.
+    pub(crate) async fn enforce_from<T, E: From<Error>>(
+        &mut self,
+        now: Instant,
+        mut call: Pin<&mut impl Future<Output = Result<T, E>>>,
+    ) -> Result<T, E> {
+        // The timer is not as fine as the clock.
+        if self.ends <= now {
+            return Err(expiry(self.of_lifetime).into());
+        }
+        poll_fn(|cx| {
+            // What answers at once needs no timer.
+            if self.timer.is_some()
+                && let Poll::Ready(error) = self.poll(cx)
+            {
+                return Poll::Ready(Err(error.into()));
+            }
+            match call.as_mut().poll(cx) {
+                Poll::Pending if self.timer.is_none() => self.poll(cx).map(|error| Err(error.into())),
+                polled => polled,
+            }
+        })
+        .await
     }
 }
 
@@ -96,7 +108,7 @@ fn expiry(of_lifetime: bool) -> Error {
 /// What is left for peers and storage, if this task serves a call: the rest minus 10 %, at least 2 and at most 500 ms.
 /// None in background tasks. Errors: `DEADLINE_EXCEEDED` when nothing is left.
 pub fn time_left() -> Result<Option<Duration>> {
-    let Ok(ends) = ENDS.try_with(|ends| *ends) else { return Ok(None) };
+    let Some(ends) = Call::end_of_this() else { return Ok(None) };
     let rest = ends.saturating_duration_since(Instant::now());
     let margin = (rest / 10).clamp(Duration::from_millis(2), Duration::from_millis(500));
     match rest.checked_sub(margin) {
@@ -115,8 +127,13 @@ pub(crate) fn spell(rest: Duration) -> String {
 pub(crate) fn asked(headers: &HeaderMap) -> Result<Option<Duration>> {
     let mut values = headers.get_all(TIMEOUT).iter();
     let (Some(value), second) = (values.next(), values.next()) else { return Ok(None) };
-    let parsed = value.to_str().ok().filter(|_| second.is_none()).and_then(parse);
-    parsed.map(Some).ok_or_else(|| Error::invalid("DEADLINE_INVALID", "grpc-timeout is 1 to 8 digits and one of H M S m u n"))
+    read(value, second.is_some()).map(Some)
+}
+
+/// What one header asks for, if it is the only one. Errors: `DEADLINE_INVALID`.
+pub(crate) fn read(value: &HeaderValue, is_ambiguous: bool) -> Result<Duration> {
+    let parsed = value.to_str().ok().filter(|_| !is_ambiguous).and_then(parse);
+    parsed.ok_or_else(|| Error::invalid("DEADLINE_INVALID", "grpc-timeout is 1 to 8 digits and one of H M S m u n"))
 }
 
 fn parse(text: &str) -> Option<Duration> {
@@ -142,7 +159,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_with_nothing_left_is_not_begun() {
-        let mut over = Deadline { sleep: Box::pin(sleep_until(Instant::now())), of_lifetime: false };
+        let mut over = Deadline { ends: Instant::now(), timer: None, of_lifetime: false };
         let refused = over.enforce(async { Ok::<_, Error>("it ran") }).await;
         assert_eq!(refused.map_err(|error| error.reason()), Err("DEADLINE_EXCEEDED"));
     }

@@ -63,6 +63,11 @@ impl Envelopes {
         Ok((self.buffer.len() >= whole).then(|| self.buffer.split_to(whole).freeze()))
     }
 
+    /// Whether it is known already that no byte follows.
+    pub(crate) fn is_over(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
     /// Bytes read and not cut off yet.
     pub(crate) fn held_bytes(&self) -> usize {
         self.buffer.len()

@@ -1,13 +1,12 @@
 //! The calls in flight of one connection: counted, bounded, told when the connection is about to go. Knows nothing of
 //! gRPC.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tonic::Status;
 use tower::Service;
@@ -37,31 +36,45 @@ const MAX_ABANDONED: u32 = 500;
 #[derive(Clone)]
 pub(crate) struct Line {
     service: Http,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What the calls of a connection have in common.
+pub(crate) struct Shared {
     pub(crate) peer: SocketAddr,
     pub(crate) caps: Arc<Caps>,
     pub(crate) traffic: Arc<Traffic>,
     claims: Claims,
     calls: Arc<Semaphore>,
-    pub(crate) flying: Arc<watch::Sender<Flying>>,
+    flying: Mutex<Flying>,
+    /// Rung when the connection has to be looked at before its time.
+    pub(crate) bell: Notify,
+}
+
+impl Shared {
+    pub(crate) fn flying(&self) -> MutexGuard<'_, Flying> {
+        self.flying.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Line {
-    pub(crate) fn new(peer: SocketAddr, service: Http, caps: Arc<Caps>, traffic: Arc<Traffic>) -> (Self, watch::Receiver<Flying>) {
-        let (flying, in_flight) = watch::channel(Flying::default());
+    pub(crate) fn new(peer: SocketAddr, service: Http, caps: Arc<Caps>, traffic: Arc<Traffic>) -> Self {
         let calls = Arc::new(Semaphore::new(caps.calls));
-        (Self { service, peer, claims: Claims::new(caps.budget.clone()), caps, traffic, calls, flying: Arc::new(flying) }, in_flight)
+        let claims = Claims::new(caps.budget.clone());
+        let (flying, bell) = (Mutex::new(Flying::new()), Notify::new());
+        Self { service, shared: Arc::new(Shared { peer, caps, traffic, claims, calls, flying, bell }) }
     }
 
     /// Serves one request.
     pub(crate) async fn call(mut self, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {
-        let mut flight = Flight::begin(&self.flying, &self.traffic);
+        let mut flight = Flight::begin(&self.shared);
         // The semaphore is never closed; without a permit the call would only be uncounted.
-        let permit = self.calls.clone().acquire_owned().await.ok();
+        let permit = self.shared.calls.clone().acquire_owned().await.ok();
         let mut request = request.map(Body::new);
-        if !self.caps.mesh {
-            request.extensions_mut().insert(Peer(self.peer));
+        if !self.shared.caps.mesh {
+            request.extensions_mut().insert(Peer(self.shared.peer));
         }
-        request.extensions_mut().insert(self.claims.clone());
+        request.extensions_mut().insert(self.shared.claims.clone());
         poll_fn(|cx| self.service.poll_ready(cx)).await?;
         let mut response = self.service.call(request).await?;
         flight.answered = true;
@@ -73,104 +86,132 @@ impl Line {
 }
 
 /// The calls in flight of one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Flying {
-    begun: u64,
     count: usize,
-    /// Those whose end is known.
-    lives: BTreeMap<u64, Life>,
-    /// When the last piece of an answer was handed over, while the next one waits for its reader.
-    unread: BTreeMap<u64, Instant>,
+    /// Since when none is in flight.
+    quiet_since: Instant,
+    seats: Vec<Seat>,
+    /// Seats that nobody has.
+    free: Vec<usize>,
     leaving: bool,
+    /// Whether nobody looks until the connection is idle for too long.
+    rests: bool,
     /// Calls given up before their answer began; each one that was answered makes good for one.
     abandoned: u32,
 }
 
+/// What a look at a connection leads to.
+pub(crate) enum Look {
+    /// It is cut, for this reason.
+    Cut(&'static str),
+    /// Nothing was in flight for too long.
+    Idle,
+    /// All is well; look again then.
+    Again(Instant),
+}
+
+/// A call in flight.
+#[derive(Debug, Default)]
+struct Seat {
+    /// Once its end is known.
+    life: Option<Life>,
+    /// When the last piece of its answer was handed over, while the next one waits for its reader.
+    unread: Option<Instant>,
+}
+
 impl Flying {
+    fn new() -> Self {
+        Self { count: 0, quiet_since: Instant::now(), seats: Vec::new(), free: Vec::new(), leaving: false, rests: false, abandoned: 0 }
+    }
+
+    /// What is to become of the connection. Only a call that ends a long rest rings the bell, which costs a wake; others that
+    /// begin, end, or tell their end are seen at the next look.
+    pub(crate) fn look(&mut self, caps: &Caps, now: Instant) -> Look {
+        self.rests = self.count == 0;
+        // A peer carries the calls of many callers, each of whom may give up.
+        if self.is_flood() && !caps.mesh {
+            return Look::Cut("too many calls were given up");
+        }
+        if self.count == 0 {
+            let end = self.quiet_since + caps.idle;
+            return if end <= now { Look::Idle } else { Look::Again(end) };
+        }
+        match self.overdue(caps) {
+            Some(overdue) if overdue <= now => Look::Cut("an answer is not read"),
+            overdue => Look::Again(overdue.unwrap_or(now + READ_OUT).min(now + READ_OUT.min(caps.idle))),
+        }
+    }
+
     /// Whether the client does little but begin calls and give them up.
-    pub(crate) fn is_flood(&self) -> bool {
+    fn is_flood(&self) -> bool {
         self.abandoned > MAX_ABANDONED
     }
 
-    /// Whether nothing is in flight, and when to look whether an answer is overdue. An end that becomes known meanwhile is
-    /// not told, which would cost every call a wake: it is seen at the next look.
-    pub(crate) fn state(&self, caps: &Caps) -> (bool, Option<Instant>) {
-        let quiet = self.count == 0;
-        let look = Instant::now() + READ_OUT;
-        (quiet, (!quiet).then(|| self.overdue(caps).map_or(look, |overdue| overdue.min(look))))
-    }
-
-    pub(crate) fn is_overdue(&self, caps: &Caps) -> bool {
-        self.overdue(caps).is_some_and(|overdue| overdue <= Instant::now())
-    }
-
     fn overdue(&self, caps: &Caps) -> Option<Instant> {
-        let ends = self.lives.values().filter_map(|life| life.ends).map(|ends| ends + READ_OUT);
-        let unread = self.unread.values().map(|handed| *handed + caps.unread);
+        let ends = self.seats.iter().filter_map(|seat| seat.life.as_ref()?.ends).map(|ends| ends + READ_OUT);
+        let unread = self.seats.iter().filter_map(|seat| seat.unread).map(|handed| handed + caps.unread);
         ends.chain(unread).min()
     }
 
     /// Tells every stream, also those to come, that the connection is about to go.
     pub(crate) fn leave(&mut self) {
         self.leaving = true;
-        self.lives.values().filter_map(|life| life.leave.as_ref()).for_each(Leave::ask);
+        self.seats.iter().filter_map(|seat| seat.life.as_ref()?.leave.as_ref()).for_each(Leave::ask);
     }
 }
 
 /// A call in flight, until its answer's last byte.
 struct Flight {
-    flying: Arc<watch::Sender<Flying>>,
-    traffic: Arc<Traffic>,
-    number: u64,
+    shared: Arc<Shared>,
+    seat: usize,
     answered: bool,
 }
 
 impl Flight {
-    fn begin(flying: &Arc<watch::Sender<Flying>>, traffic: &Arc<Traffic>) -> Self {
-        let mut number = 0;
-        flying.send_modify(|flying| {
-            flying.begun += 1;
-            flying.count += 1;
-            number = flying.begun;
+    fn begin(shared: &Arc<Shared>) -> Self {
+        let mut flying = shared.flying();
+        flying.count += 1;
+        if std::mem::take(&mut flying.rests) {
+            shared.bell.notify_one();
+        }
+        let seat = flying.free.pop().unwrap_or_else(|| {
+            flying.seats.push(Seat::default());
+            flying.seats.len() - 1
         });
-        traffic.calls.fetch_add(1, Ordering::Relaxed);
-        Self { flying: flying.clone(), traffic: traffic.clone(), number, answered: false }
+        drop(flying);
+        shared.traffic.calls.fetch_add(1, Ordering::Relaxed);
+        Self { shared: shared.clone(), seat, answered: false }
     }
 
     fn lasts(&mut self, life: Life) {
-        self.flying.send_if_modified(|flying| {
-            if let (true, Some(leave)) = (flying.leaving, &life.leave) {
-                leave.ask();
-            }
-            flying.lives.insert(self.number, life);
-            false
-        });
+        let mut flying = self.shared.flying();
+        if let (true, Some(leave)) = (flying.leaving, &life.leave) {
+            leave.ask();
+        }
+        flying.seats[self.seat].life = Some(life);
     }
-}
 
-impl Flight {
     /// The connection has taken a piece. `more`: the next one waits for whoever reads.
     fn handed(&self, more: bool) {
-        self.flying.send_if_modified(|flying| {
-            if more {
-                flying.unread.insert(self.number, Instant::now());
-            } else {
-                flying.unread.remove(&self.number);
-            }
-            false
-        });
+        self.shared.flying().seats[self.seat].unread = more.then(Instant::now);
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        self.traffic.over.fetch_add(1, Ordering::Relaxed);
-        self.flying.send_modify(|flying| {
-            flying.count -= 1;
-            flying.lives.remove(&self.number);
-            flying.abandoned = if self.answered { flying.abandoned.saturating_sub(1) } else { flying.abandoned.saturating_add(1) };
-            flying.unread.remove(&self.number);
-        });
+        self.shared.traffic.over.fetch_add(1, Ordering::Relaxed);
+        let mut flying = self.shared.flying();
+        flying.count -= 1;
+        if flying.count == 0 {
+            flying.quiet_since = Instant::now();
+        }
+        flying.seats[self.seat] = Seat::default();
+        flying.free.push(self.seat);
+        flying.abandoned = if self.answered { flying.abandoned.saturating_sub(1) } else { flying.abandoned.saturating_add(1) };
+        if flying.is_flood() {
+            self.shared.bell.notify_one();
+        }
     }
 }
 

@@ -1,25 +1,25 @@
 //! What a request must be before anybody looks into it: a POST of gRPC to a known method, with as many messages as the
 //! method takes, each within its limit. Knows nothing of callers.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap};
-use http::{Method as Verb, request};
+use http::Method as Verb;
+use http::header::HeaderValue;
 use http_body::Frame;
 use kernel::{Error, Result};
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
 use crate::BoxFuture;
 use crate::claims::{Claim, Claims};
 use crate::envelope::{Envelopes, PREFIX_BYTES};
-use crate::refuse::CALL_ID;
-use crate::schema::{Method, Schema};
+use crate::heads::Seen;
+use crate::schema::Method;
 
 /// A body without progress is given up.
 const STALL: Duration = Duration::from_secs(10);
@@ -29,61 +29,37 @@ const MAX_HEADERS: usize = 100;
 const MAX_CUSTOM_HEADERS: usize = 64;
 /// All header entries of one request, counted as HTTP/2 does: 32 bytes each beside name and value.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// Headers that are not custom, beside those with these beginnings.
-const KNOWN_HEADERS: [&str; 14] = [
-    "accept",
-    "accept-encoding",
-    "accept-language",
-    "authorization",
-    "connection",
-    "content-length",
-    "content-type",
-    "host",
-    "te",
-    "traceparent",
-    "tracestate",
-    "user-agent",
-    "x-correlation-id",
-    "x-request-id",
-];
-const KNOWN_BEGINNINGS: [&str; 3] = ["grpc-", "mozaiks-", "x-mozaiks-"];
-
 /// Judges a request by its head. Errors: `VERB_NOT_ALLOWED`, `CONTENT_TYPE_UNSUPPORTED`, `HEADERS_TOO_LARGE`,
 /// `METHOD_UNKNOWN`, `ENCODING_UNSUPPORTED`.
-pub(crate) fn head(schema: &Schema, head: &request::Parts) -> Result<Arc<Method>> {
-    if head.method != Verb::POST {
+pub(crate) fn head<'a>(verb: &Verb, seen: &Seen<'_>, method: Option<&'a Arc<Method>>) -> Result<&'a Arc<Method>> {
+    if *verb != Verb::POST {
         return Err(Error::unsupported("VERB_NOT_ALLOWED", "calls are POST"));
     }
-    sizes(&head.headers)?;
-    content_type(&head.headers)?;
-    let method = schema.method(head.uri.path());
+    sizes(seen)?;
+    if !seen.content_type.only().is_some_and(is_grpc) {
+        return Err(Error::unsupported("CONTENT_TYPE_UNSUPPORTED", "the content type is not application/grpc or application/grpc+proto"));
+    }
     let method = method.ok_or_else(|| Error::unsupported("METHOD_UNKNOWN", "there is no such method"))?;
-    match head.headers.get("grpc-encoding").map(|encoding| encoding.as_bytes()) {
-        None | Some(b"identity") => Ok(method.clone()),
+    match seen.encoding.first().map(HeaderValue::as_bytes) {
+        None | Some(b"identity") => Ok(method),
         Some(_) => Err(Error::unsupported("ENCODING_UNSUPPORTED", "compressed messages are not accepted")),
     }
 }
 
-fn sizes(headers: &HeaderMap) -> Result<()> {
+fn sizes(seen: &Seen<'_>) -> Result<()> {
     let too_large = |what: String| Err(Error::exhausted("HEADERS_TOO_LARGE", what));
     // The id of the call is ours to add.
-    if headers.len() - headers.get_all(CALL_ID).iter().count().min(1) > MAX_HEADERS {
+    if seen.entries - seen.ids.min(1) > MAX_HEADERS {
         return too_large(format!("more than {MAX_HEADERS} headers"));
     }
-    let is_custom = |name: &str| !KNOWN_HEADERS.contains(&name) && !KNOWN_BEGINNINGS.iter().any(|known| name.starts_with(known));
-    if headers.iter().filter(|(name, _)| is_custom(name.as_str())).count() > MAX_CUSTOM_HEADERS {
+    if seen.custom > MAX_CUSTOM_HEADERS {
         return too_large(format!("more than {MAX_CUSTOM_HEADERS} custom headers"));
     }
-    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
-    if bytes > MAX_HEADER_BYTES { too_large(format!("more than {MAX_HEADER_BYTES} bytes of headers")) } else { Ok(()) }
+    if seen.bytes > MAX_HEADER_BYTES { too_large(format!("more than {MAX_HEADER_BYTES} bytes of headers")) } else { Ok(()) }
 }
 
-fn content_type(headers: &HeaderMap) -> Result<()> {
-    let mut types = headers.get_all(CONTENT_TYPE).iter().map(|value| value.as_bytes().to_ascii_lowercase());
-    match (types.next().as_deref(), types.next()) {
-        (Some(b"application/grpc" | b"application/grpc+proto"), None) => Ok(()),
-        _ => Err(Error::unsupported("CONTENT_TYPE_UNSUPPORTED", "the content type is not application/grpc or application/grpc+proto")),
-    }
+fn is_grpc(kind: &HeaderValue) -> bool {
+    ["application/grpc", "application/grpc+proto"].iter().any(|known| kind.as_bytes().eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// A message with its prefix, and what it holds of the budgets until it is passed on.
@@ -94,7 +70,7 @@ pub(crate) type Held = (Bytes, Option<Claim>);
 pub(crate) async fn hold(envelopes: &mut Envelopes, claims: Option<&Claims>) -> Result<Held> {
     let one = || Error::unsupported("CARDINALITY", "the method takes exactly one message");
     let (message, claim) = next(envelopes, claims).await?.ok_or_else(one)?;
-    if envelopes.has_rest() || read(envelopes).await? {
+    if envelopes.has_rest() || (!envelopes.is_over() && read(envelopes).await?) {
         return Err(one());
     }
     Ok((message, claim))
@@ -119,9 +95,16 @@ pub(crate) async fn next(envelopes: &mut Envelopes, claims: Option<&Claims>) -> 
     }
 }
 
+/// Reads on. False at the end of the body. Errors: `BODY_TOO_SLOW`, `BODY_INVALID`.
 async fn read(envelopes: &mut Envelopes) -> Result<bool> {
-    let read = timeout(STALL, poll_fn(|cx| envelopes.poll_read(cx))).await;
-    read.unwrap_or_else(|_| Err(Error::unavailable("BODY_TOO_SLOW", format!("no byte of the body in {} seconds", STALL.as_secs()))))
+    let slow = || Error::unavailable("BODY_TOO_SLOW", format!("no byte of the body in {} seconds", STALL.as_secs()));
+    // What is there already needs no timer.
+    let mut stall: Option<Pin<Box<Sleep>>> = None;
+    poll_fn(|cx| match envelopes.poll_read(cx) {
+        Poll::Pending => stall.get_or_insert_with(|| Box::pin(sleep(STALL))).as_mut().poll(cx).map(|()| Err(slow())),
+        read => read,
+    })
+    .await
 }
 
 /// The body of a client stream: messages pass one by one, each within the connection's budget and checked before the

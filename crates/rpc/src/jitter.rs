@@ -10,6 +10,12 @@ pub(crate) fn up_to(longest: Duration) -> Duration {
     Duration::from_millis(random % span)
 }
 
+/// A random number below this one; 0 for 0.
+pub(crate) fn below(count: usize) -> usize {
+    let random = RandomState::new().build_hasher().finish();
+    usize::try_from(random % u64::try_from(count.max(1)).unwrap_or(u64::MAX)).unwrap_or_default()
+}
+
 /// Give or take a tenth.
 pub(crate) fn around(length: Duration) -> Duration {
     let tenth = length / 10;

@@ -7,6 +7,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::HeaderValue;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use kernel::{Error, Result};
@@ -17,13 +19,34 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use crate::claims::Budget;
-use crate::flight::{Flying, Line};
-use crate::traffic::{Metered, Traffic, add};
+use crate::flight::{Line, Look, Shared};
+use crate::socket::Metered;
+use crate::traffic::{Traffic, add};
 use crate::{Http, jitter};
 
 /// Who sits at the other end of the socket. In the extensions of every request that a listener took.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
+
+/// An address as the value of a header.
+pub fn address_header(address: IpAddr) -> HeaderValue {
+    let IpAddr::V4(v4) = address else {
+        return HeaderValue::try_from(address.to_string()).unwrap_or(HeaderValue::from_static("::"));
+    };
+    // By hand: with the formatter of the standard library it was a tenth of what the stack adds to a call.
+    let mut text = Vec::with_capacity(15);
+    for octet in v4.octets() {
+        if !text.is_empty() {
+            text.push(b'.');
+        }
+        for (least, unit) in [(100, 100), (10, 10), (0, 1)] {
+            if octet >= least {
+                text.push(b'0' + octet / unit % 10);
+            }
+        }
+    }
+    HeaderValue::from_maybe_shared(Bytes::from(text)).unwrap_or(HeaderValue::from_static("0.0.0.0"))
+}
 
 /// Limits of one listener.
 #[derive(Clone, Debug)]
@@ -56,8 +79,8 @@ pub struct Caps {
     pub budget: Budget,
     /// Plain text may be spoken on addresses that are not loopback.
     pub insecure: bool,
-    /// Whoever connects is a peer of ours: what it says of a client's address stands. Only on loopback, until peers prove
-    /// who they are.
+    /// Whoever connects is a peer of ours: what it says of a client's address stands. Until peers prove who they are, a
+    /// network in which others could connect is not one for it.
     pub mesh: bool,
 }
 
@@ -100,16 +123,13 @@ pub struct Listener {
 
 impl Listener {
     /// Binds `address`, such as `127.0.0.1:0`. Errors: `ADDRESS_UNUSABLE`, `ADDRESS_EXPOSED` beyond loopback for plain text
-    /// without `insecure` and for `mesh`.
+    /// without `insecure`.
     pub async fn bind(address: &str, caps: Caps) -> Result<Self> {
         let unusable = |cause| Error::internal("ADDRESS_UNUSABLE", format!("cannot listen on {address}")).because(cause);
         let socket = TcpListener::bind(address).await.map_err(unusable)?;
         let bound = socket.local_addr().map_err(unusable)?;
         if !bound.ip().is_loopback() && !caps.insecure {
             return Err(Error::refused("ADDRESS_EXPOSED", format!("{bound} is not loopback: plain text there needs `insecure`")));
-        }
-        if !bound.ip().is_loopback() && caps.mesh {
-            return Err(Error::refused("ADDRESS_EXPOSED", format!("{bound} is not loopback: anybody there could pose as a peer")));
         }
         Ok(Self { socket, address: bound, caps, traffic: Arc::default() })
     }
@@ -184,10 +204,10 @@ impl Door {
         if let Err(cause) = stream.set_nodelay(true) {
             debug!(%peer, %cause, "connection is gone already");
         }
-        let (line, in_flight) = Line::new(peer, self.service.clone(), self.caps.clone(), self.traffic.clone());
+        let line = Line::new(peer, self.service.clone(), self.caps.clone(), self.traffic.clone());
         let stopping = self.stopping.clone();
         open.spawn(async move {
-            connection(stream, line, in_flight, stopping).await;
+            connection(stream, line, stopping).await;
             drop(place);
         });
     }
@@ -234,37 +254,30 @@ fn neighbourhood(address: IpAddr) -> IpAddr {
     }
 }
 
-async fn connection(stream: TcpStream, line: Line, mut in_flight: watch::Receiver<Flying>, mut stopping: watch::Receiver<bool>) {
-    let (peer, caps, traffic) = (line.peer, line.caps.clone(), line.traffic.clone());
-    let builder = builder(&caps);
-    let flying = line.flying.clone();
+async fn connection(stream: TcpStream, line: Line, mut stopping: watch::Receiver<bool>) {
+    let shared = line.shared.clone();
+    let Shared { peer, caps, traffic, .. } = &*shared;
+    let builder = builder(caps);
     let serve = hyper::service::service_fn(move |request| line.clone().call(request));
-    let socket = TokioIo::new(Metered { socket: stream, traffic: traffic.clone() });
+    let socket = TokioIo::new(Metered::new(stream, traffic.clone()));
     let mut serving = pin!(builder.serve_connection(socket, serve));
     let mut old = pin!(sleep(jitter::around(caps.age)));
     let mut stop = pin!(stopping.wait_for(|stopping| *stopping));
     let (streams_end, cut) = loop {
-        let ((quiet, overdue), is_flood) = {
-            let flying = in_flight.borrow_and_update();
-            (flying.state(&caps), flying.is_flood())
+        let again = match shared.flying().look(caps, Instant::now()) {
+            Look::Again(at) => at,
+            Look::Idle => break (Duration::ZERO, caps.grace),
+            Look::Cut(why) => {
+                add(&traffic.cut, 1);
+                return info!(%peer, "connection cut: {why}");
+            }
         };
-        // A peer carries the calls of many callers, each of whom may give up.
-        if is_flood && !caps.mesh {
-            add(&traffic.cut, 1);
-            return info!(%peer, "connection cut: too many calls were given up");
-        }
         tokio::select! {
             ended = &mut serving => return ended.unwrap_or_else(|cause| debug!(%peer, cause, "connection broke")),
             _ = &mut stop => break (Duration::ZERO, caps.drain),
             () = &mut old => break (caps.grace / 10 * 9, caps.grace),
-            () = sleep(caps.idle), if quiet => break (Duration::ZERO, caps.grace),
-            () = until(overdue) => {
-                if in_flight.borrow().is_overdue(&caps) {
-                    add(&traffic.cut, 1);
-                    return info!(%peer, "connection cut: an answer is not read");
-                }
-            }
-            _ = in_flight.changed() => {}
+            () = sleep_until(again) => {}
+            () = shared.bell.notified() => {}
         }
     };
     serving.as_mut().graceful_shutdown();
@@ -276,21 +289,13 @@ async fn connection(stream: TcpStream, line: Line, mut in_flight: watch::Receive
             ended = &mut serving => return ended.unwrap_or_else(|cause| debug!(%peer, cause, "connection broke")),
             () = &mut streams_end, if !told => {
                 told = true;
-                flying.send_modify(Flying::leave);
+                shared.flying().leave();
             }
             () = &mut cut => {
                 add(&traffic.cut, 1);
                 return info!(%peer, "connection cut with calls in flight");
             }
         }
-    }
-}
-
-/// Until this moment, or for ever.
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -328,6 +333,13 @@ mod tests {
 
     use super::*;
     use crate::Body;
+
+    #[test]
+    fn addresses_are_written_as_they_are_read() {
+        for text in ["0.0.0.0", "127.0.0.1", "10.20.109.255", "100.9.90.1", "::1", "2001:db8::"] {
+            assert_eq!(address_header(text.parse().unwrap()), text);
+        }
+    }
 
     #[test]
     fn what_is_one_address() {

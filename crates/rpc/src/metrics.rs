@@ -72,9 +72,40 @@ impl fmt::Debug for Meters {
     }
 }
 
-/// The calls of one method by code.
+/// What is counted of one method.
 #[derive(Debug, Default)]
-pub(crate) struct Meter([OnceLock<Box<Calls>>; CODES.len()]);
+pub(crate) struct Meter {
+    /// Calls by code.
+    calls: [OnceLock<Box<Calls>>; CODES.len()],
+    marks: [AtomicU64; Mark::ALL.len()],
+}
+
+/// What a door may notice of a call.
+#[derive(Clone, Copy, Debug)]
+pub enum Mark {
+    /// Its method is on its way out.
+    Deprecated,
+    /// Its JSON was read or written by the dynamic codec.
+    JsonFallback,
+}
+
+impl Mark {
+    const ALL: [Self; 2] = [Self::Deprecated, Self::JsonFallback];
+
+    fn name(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Deprecated => ("deprecated_calls_total", "Calls of methods that are on their way out."),
+            Self::JsonFallback => ("json_fallback_total", "JSON that the dynamic codec read or wrote, since no typed one could."),
+        }
+    }
+}
+
+impl Method {
+    /// Counts a call that this was noticed of.
+    pub fn mark(&self, mark: Mark) {
+        self.meter.marks[mark as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 #[derive(Debug, Default)]
 struct Calls {
@@ -85,7 +116,7 @@ struct Calls {
 
 impl Meter {
     fn count(&self, code: Code, took: Duration) {
-        let Some(slot) = usize::try_from(i32::from(code)).ok().and_then(|code| self.0.get(code)) else { return };
+        let Some(slot) = usize::try_from(i32::from(code)).ok().and_then(|code| self.calls.get(code)) else { return };
         let calls = slot.get_or_init(Box::default);
         let within = BOUNDS_MILLISECONDS.iter().position(|bound| took <= Duration::from_millis(*bound));
         calls.microseconds.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -101,8 +132,9 @@ pub(crate) struct Timer {
 }
 
 impl Timer {
-    pub(crate) fn start(method: Arc<Method>) -> Self {
-        Self { method, began: Instant::now(), code: Code::Cancelled }
+    /// Of a call that began then.
+    pub(crate) fn start(method: Arc<Method>, began: Instant) -> Self {
+        Self { method, began, code: Code::Cancelled }
     }
 
     /// The call ended like this.
@@ -131,7 +163,10 @@ impl Refusals {
 pub(crate) fn answer(schema: &Schema, meters: &Meters) -> Response<Body> {
     let mut text = String::new();
     // Writing into a string cannot fail.
-    let _ = calls(&mut text, schema).and_then(|()| refusals(&mut text, schema)).and_then(|()| others(&mut text, meters));
+    let _ = calls(&mut text, schema)
+        .and_then(|()| marks(&mut text, schema))
+        .and_then(|()| refusals(&mut text, schema))
+        .and_then(|()| others(&mut text, meters));
     let mut response = Response::new(Body::new(Full::new(text.into())));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     response
@@ -144,11 +179,9 @@ fn head(text: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
 fn calls(text: &mut String, schema: &Schema) -> fmt::Result {
     let name = "rpc_server_seconds";
     head(text, name, "histogram", "Time of calls, from their headers to the last byte of the answer.")?;
-    let mut methods: Vec<_> = schema.methods().collect();
-    methods.sort_by(|left, right| left.path.cmp(&right.path));
-    for method in methods {
+    for method in sorted(schema) {
         let rpc = method.path.trim_start_matches('/');
-        let told = method.meter.0.iter().zip(CODES).filter_map(|(calls, code)| Some((calls.get()?, code)));
+        let told = method.meter.calls.iter().zip(CODES).filter_map(|(calls, code)| Some((calls.get()?, code)));
         for (calls, code) in told {
             let labels = format!("rpc=\"{rpc}\",code=\"{code}\"");
             let mut total = 0;
@@ -159,6 +192,26 @@ fn calls(text: &mut String, schema: &Schema) -> fmt::Result {
             }
             let sum = seconds(calls.microseconds.load(Ordering::Relaxed));
             writeln!(text, "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {total}")?;
+        }
+    }
+    Ok(())
+}
+
+fn sorted(schema: &Schema) -> Vec<&Arc<Method>> {
+    let mut methods: Vec<_> = schema.methods().collect();
+    methods.sort_by(|left, right| left.path.cmp(&right.path));
+    methods
+}
+
+fn marks(text: &mut String, schema: &Schema) -> fmt::Result {
+    for mark in Mark::ALL {
+        let (name, help) = mark.name();
+        head(text, name, "counter", help)?;
+        for method in sorted(schema) {
+            let count = method.meter.marks[mark as usize].load(Ordering::Relaxed);
+            if count > 0 {
+                writeln!(text, "{name}{{rpc=\"{}\"}} {count}", method.path.trim_start_matches('/'))?;
+            }
         }
     }
     Ok(())

@@ -40,46 +40,62 @@ fn fits(pattern: &str, name: &str) -> bool {
 /// Every non-empty value of these fields in an encoded message, in the order of the bytes. A field given twice is found
 /// twice: whichever the handler's decoder keeps was looked at. Errors: `BODY_INVALID`, `NAME_INVALID`.
 pub(crate) fn find<'a>(fields: &'a [NameField], message: &'a [u8]) -> Result<Vec<(&'a NameField, &'a str)>> {
-    let mut found = Vec::new();
+    let mut search = Search { fields, above: Vec::new(), found: Vec::new() };
     if !fields.is_empty() {
-        let fields: Vec<_> = fields.iter().collect();
-        scan(message, &fields, 0, &mut found)
-            .map_err(|cause| Error::invalid("BODY_INVALID", "the message cannot be read").because(cause))?;
+        search.scan(message).map_err(|cause| Error::invalid("BODY_INVALID", "the message cannot be read").because(cause))?;
     }
     let text = |(field, bytes): (&'a NameField, &'a [u8])| match std::str::from_utf8(bytes) {
         Ok(raw) => Ok((field, raw)),
         Err(_) => Err(Error::invalid("NAME_INVALID", format!("{} is not text", field.field))),
     };
-    found.into_iter().filter(|(_, bytes)| !bytes.is_empty()).map(text).collect()
+    search.found.into_iter().filter(|(_, bytes)| !bytes.is_empty()).map(text).collect()
 }
 
-fn scan<'a>(
-    mut bytes: &'a [u8],
-    fields: &[&'a NameField],
-    depth: usize,
-    found: &mut Vec<(&'a NameField, &'a [u8])>,
-) -> Result<(), DecodeError> {
-    while !bytes.is_empty() {
-        let (number, wire_type) = decode_key(&mut bytes)?;
-        if wire_type != WireType::LengthDelimited {
-            skip_field(wire_type, number, &mut bytes, DecodeContext::default())?;
-            continue;
+struct Search<'a> {
+    fields: &'a [NameField],
+    /// Numbers of the fields that hold the message at hand.
+    above: Vec<u32>,
+    found: Vec<(&'a NameField, &'a [u8])>,
+}
+
+impl<'a> Search<'a> {
+    fn scan(&mut self, mut bytes: &'a [u8]) -> Result<(), DecodeError> {
+        while !bytes.is_empty() {
+            let (number, wire_type) = decode_key(&mut bytes)?;
+            if wire_type != WireType::LengthDelimited {
+                skip_field(wire_type, number, &mut bytes, DecodeContext::default())?;
+                continue;
+            }
+            // The length was read: a value that reaches beyond the end is left to the same refusal as `skip_field`'s.
+            let mut rest = bytes;
+            let length = usize::try_from(decode_varint(&mut rest)?).unwrap_or(usize::MAX);
+            let Some((value, after)) = rest.split_at_checked(length) else {
+                return skip_field(wire_type, number, &mut bytes, DecodeContext::default());
+            };
+            bytes = after;
+            self.field(number, value)?;
         }
-        // The length was read: a value that reaches beyond the end is left to the same refusal as `skip_field`'s.
-        let mut rest = bytes;
-        let length = usize::try_from(decode_varint(&mut rest)?).unwrap_or(usize::MAX);
-        let Some((value, after)) = rest.split_at_checked(length) else {
-            return skip_field(wire_type, number, &mut bytes, DecodeContext::default());
-        };
-        bytes = after;
-        let here: Vec<_> = fields.iter().copied().filter(|field| field.path.get(depth) == Some(&number)).collect();
-        let (leaves, inner): (Vec<_>, Vec<_>) = here.into_iter().partition(|field| field.path.len() == depth + 1);
-        found.extend(leaves.into_iter().map(|field| (field, value)));
-        if !inner.is_empty() {
-            scan(value, &inner, depth + 1, found)?;
-        }
+        Ok(())
     }
-    Ok(())
+
+    fn field(&mut self, number: u32, value: &'a [u8]) -> Result<(), DecodeError> {
+        let fields = self.fields;
+        let mut holds_names = false;
+        for field in fields {
+            let Some((at, below)) = field.path.strip_prefix(self.above.as_slice()).and_then(<[u32]>::split_first) else { continue };
+            match (*at == number, below) {
+                (true, []) => self.found.push((field, value)),
+                (true, _) => holds_names = true,
+                (false, _) => {}
+            }
+        }
+        if holds_names {
+            self.above.push(number);
+            self.scan(value)?;
+            self.above.pop();
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

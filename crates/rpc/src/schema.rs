@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::mozaiks::options::v1::{Access, Call, Priority};
+use http::Uri;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
 use crate::metrics::{Meter, Refusals};
@@ -31,6 +32,8 @@ pub struct Schema {
 pub struct Method {
     /// `/mozaiks.identity.v1.AppsService/GetApp`.
     pub path: String,
+    /// The same, as a request has it.
+    pub uri: Uri,
     /// The area it belongs to: `identity` for `mozaiks.identity.v1`; empty for packages that are not ours.
     pub area: String,
     /// Its descriptor.
@@ -82,6 +85,17 @@ impl Schema {
         Ok(Self { pool, descriptor_set: descriptor_set.to_vec(), methods, refusals: Refusals::default() })
     }
 
+    /// Counts a package that is not ours as an area of this name, so that doors serve it, without any access rule. For tests
+    /// with services that nobody here wrote; a node never does.
+    #[must_use]
+    pub fn adopting(mut self, package: &str, area: &str) -> Self {
+        let foreign = |method: &Method| method.area.is_empty() && method.descriptor.parent_service().package_name() == package;
+        for method in self.methods.values_mut().filter(|method| foreign(method)) {
+            *method = Arc::new(Method { area: area.to_owned(), ..Method::clone(method) });
+        }
+        self
+    }
+
     /// The method at a request path. Exact: one leading slash, nothing behind.
     pub fn method(&self, path: &str) -> Option<&Arc<Method>> {
         self.methods.get(path)
@@ -117,8 +131,11 @@ impl Method {
         let area = ours.map(|rest| rest.split('.').next().unwrap_or(rest).to_owned());
         let call = Limits::of(&options.call(&descriptor), &descriptor);
         let is_ours = area.is_some();
+        // Names of the contracts are letters that a path may hold.
+        let uri = path.parse().unwrap_or_default();
         let mut method = Self {
             path,
+            uri,
             area: area.unwrap_or_default(),
             access: options.access(&descriptor),
             call,

@@ -1,56 +1,92 @@
-//! One span per call; each failure logged once, with its causes, and stamped with the call's id. Never tokens or bodies.
+//! One call in the log: what every line says that is written while it is served, each failure logged once, with its causes,
+//! and stamped with the call's id. Never tokens or bodies.
 
 use std::error::Error as StdError;
-use std::fmt::Write as _;
-use std::sync::Arc;
+use std::fmt::{self, Write as _};
+use std::sync::{Arc, OnceLock};
 
-use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
-use http::{Request, Response};
-use kernel::{Cx, Error};
+use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::{Response, request};
+use kernel::{Cx, Error, Tenant};
+use tokio::time::Instant;
 use tonic::{Code, Status};
-use tracing::field::Empty;
-use tracing::{Span, error, info, info_span, record_all, warn};
+use tracing::{error, info, warn};
 
-use crate::refuse::{CALL_ID, call_id};
-use crate::schema::Schema;
+use crate::refuse::{CALL_ID, CallId};
+use crate::schema::{Method, Schema};
 
-/// One call in the log.
+tokio::task_local! {
+    /// The call that this task is serving.
+    static SERVED: Call;
+}
+
+/// One call. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
-pub(crate) struct Call {
-    pub(crate) id: String,
-    pub(crate) span: Span,
+pub(crate) struct Call(Arc<Facts>);
+
+#[derive(Debug)]
+struct Facts {
+    id: CallId,
+    /// None while it is no method of ours.
+    method: Option<Arc<Method>>,
+    by: OnceLock<(Tenant, Option<String>)>,
+    ends: OnceLock<Instant>,
     schema: Arc<Schema>,
 }
 
 impl Call {
     /// Names the call; the request carries its id from here on.
-    pub(crate) fn begin<B>(request: &mut Request<B>, schema: Arc<Schema>) -> Self {
-        let id = call_id(request.headers());
-        if let Ok(value) = HeaderValue::from_str(&id) {
-            request.headers_mut().insert(CALL_ID, value);
+    pub(crate) fn begin(head: &mut request::Parts, schema: &Arc<Schema>) -> Self {
+        let id = CallId::of(&head.headers);
+        if !id.is_in(&head.headers) {
+            head.headers.insert(CALL_ID, id.header());
         }
-        // Known now or never: a field that comes later has the span written again.
-        let rpc = schema.method(request.uri().path()).map_or("", |method| method.path.as_str());
-        let span = info_span!("call", call_id = %id, %rpc, tenant = Empty, subject = Empty);
-        Self { id, span, schema }
+        let method = schema.method(head.uri.path()).cloned();
+        Self(Arc::new(Facts { id, method, by: OnceLock::new(), ends: OnceLock::new(), schema: schema.clone() }))
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.0.id.as_str()
+    }
+
+    /// What is called, if there is such a method.
+    pub(crate) fn method(&self) -> Option<&Arc<Method>> {
+        self.0.method.as_ref()
     }
 
     pub(crate) fn is_by(&self, cx: &Cx) {
-        match cx.subject() {
-            Some(subject) => record_all!(self.span, tenant = %cx.tenant(), subject = %subject.id),
-            None => record_all!(self.span, tenant = %cx.tenant()),
-        };
+        // A call is verified once.
+        let _ = self.0.by.set((cx.tenant().clone(), cx.subject().map(|subject| subject.id.clone())));
+    }
+
+    /// Known from here on: when the call ends.
+    pub(crate) fn ends(&self, at: Instant) {
+        let _ = self.0.ends.set(at);
+    }
+
+    /// Lets what runs in here log as this call, and see its end.
+    pub(crate) fn serve<T>(&self, work: impl FnOnce() -> T) -> T {
+        SERVED.sync_scope(self.clone(), work)
+    }
+
+    /// When the call that this task is serving ends. None in background tasks.
+    pub(crate) fn end_of_this() -> Option<Instant> {
+        SERVED.try_with(|call| call.0.ends.get().copied()).ok().flatten()
+    }
+
+    /// The call that this task is serving, for a line of the log.
+    pub(crate) fn this() -> Option<Self> {
+        SERVED.try_with(Self::clone).ok()
     }
 
     /// Logs and stamps an answer that is a failure already in its headers.
     pub(crate) fn close<B>(&self, response: &mut Response<B>) {
         let status = response.extensions_mut().remove::<Status>();
+        let headers = response.headers_mut();
         // A router adds it to answers without a message; refusals of ours have none, and must look the same.
-        response.headers_mut().remove(CONTENT_LENGTH);
-        self.fail(response.headers_mut(), status);
-        if let Ok(value) = HeaderValue::from_str(&self.id) {
-            response.headers_mut().insert(CALL_ID, value);
-        }
+        headers.remove(CONTENT_LENGTH);
+        self.fail(headers, status);
+        headers.insert(CALL_ID, self.0.id.header());
     }
 
     /// Logs and stamps the failure in these headers or trailers, if they hold one. `status` is the same failure with its
@@ -60,21 +96,39 @@ impl Call {
             return;
         }
         let Some(told) = Status::from_header_map(headers) else { return };
-        self.report(status.as_ref().unwrap_or(&told));
-        if let Err(status) = kernel::stamp(&told, &self.id).add_header(headers) {
-            self.report(&status);
-        }
+        self.serve(|| {
+            self.report(status.as_ref().unwrap_or(&told));
+            if let Err(status) = kernel::stamp(&told, self.id()).add_header(headers) {
+                self.report(&status);
+            }
+        });
     }
 
     fn report(&self, status: &Status) {
-        self.schema.refusals.count(reason(status));
-        let (span, reason, causes) = (&self.span, kernel::error_info(status).unwrap_or_default(), causes(status));
+        self.0.schema.refusals.count(reason(status));
+        let (reason, causes) = (kernel::error_info(status).unwrap_or_default(), causes(status));
         let code = status.code();
         match code {
-            Code::Internal | Code::Unknown | Code::DataLoss => error!(parent: span, ?code, reason, causes, "call failed"),
-            _ if is_ours_to_mend(code, &reason) => warn!(parent: span, ?code, reason, causes, "call failed for now"),
-            _ => info!(parent: span, ?code, reason, causes, "call refused"),
+            Code::Internal | Code::Unknown | Code::DataLoss => error!(?code, reason, causes, "call failed"),
+            _ if is_ours_to_mend(code, &reason) => warn!(?code, reason, causes, "call failed for now"),
+            _ => info!(?code, reason, causes, "call refused"),
         }
+    }
+}
+
+/// The call as one member of a line's JSON.
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |text: &str| serde_json::Value::from(text);
+        write!(f, "\"call\":{{\"call_id\":{}", text(self.id()))?;
+        if let Some(method) = self.method() {
+            write!(f, ",\"rpc\":{}", text(&method.path))?;
+        }
+        if let Some((tenant, subject)) = self.0.by.get() {
+            write!(f, ",\"tenant\":{}", text(tenant.as_str()))?;
+            subject.iter().try_for_each(|subject| write!(f, ",\"subject\":{}", text(subject)))?;
+        }
+        f.write_char('}')
     }
 }
 

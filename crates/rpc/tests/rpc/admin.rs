@@ -2,22 +2,28 @@
 
 use std::sync::Arc;
 
+use http_body_util::BodyExt;
 use prost::Message;
-use rpc::{Http, Meters, Schema, admin};
+use rpc::{Body, Http, Meters, Schema, Waiting, admin, meshed};
 use tokio::sync::watch;
 use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
+use tower::ServiceExt;
 
 use crate::sample::Sample;
 use crate::wire::{Answer, ask, call, named};
 
 const SERVICE: &str = "mozaiks.identity.v1.AppsService";
 
-fn served(ready: bool) -> (Http, watch::Sender<bool>) {
-    let (sender, receiver) = watch::channel(ready);
+fn waiting(ready: bool) -> Waiting {
+    Waiting(if ready { vec![] } else { vec!["peer identity".into()] })
+}
+
+fn served(ready: bool) -> (Http, watch::Sender<Waiting>) {
+    let (sender, receiver) = watch::channel(waiting(ready));
     let schema = Arc::new(Schema::read(api::DESCRIPTORS).unwrap());
     (admin(&schema, receiver, Meters::default(), Sample::new().service).unwrap(), sender)
 }
@@ -56,7 +62,7 @@ async fn health_follows_readiness() {
     let check = "/grpc.health.v1.Health/Check";
     let ask = |name: &str| HealthCheckRequest { service: name.into() };
     for (state, status) in [(false, 2), (true, 1), (false, 2)] {
-        ready.send_replace(state);
+        ready.send_replace(waiting(state));
         for name in ["", SERVICE] {
             let answer = asked(&service, check, &ask(name)).await;
             assert_eq!(HealthCheckResponse::decode(answer.messages[0].clone()).unwrap().status, status);
@@ -81,4 +87,28 @@ async fn a_watch_ends_with_the_node() {
         let seen: Vec<_> = answer.messages.into_iter().map(|message| HealthCheckResponse::decode(message).unwrap().status).collect();
         assert_eq!(seen, [status]);
     }
+}
+
+#[tokio::test]
+async fn probes_say_what_is_waited_for() {
+    for (ready, path, status, told) in
+        [(true, "/readyz", 200, "ready\n"), (false, "/readyz", 503, "not ready\npeer identity\n"), (false, "/healthz", 200, "ok\n")]
+    {
+        let Ok(response) = served(ready).0.oneshot(http::Request::get(path).body(Body::empty()).unwrap()).await;
+        let (head, body) = response.into_parts();
+        assert_eq!((head.status.as_u16(), &body.collect().await.unwrap().to_bytes()[..]), (status, told.as_bytes()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_listener_for_peers_serves_its_service_and_health() {
+    let schema = Arc::new(Schema::read(api::DESCRIPTORS).unwrap());
+    let (_waiting, receiver) = watch::channel(Waiting::default());
+    let service = meshed(&schema, "identity", receiver, Sample::new().service);
+    let check = |name: &str| HealthCheckRequest { service: name.into() };
+    assert_eq!(asked(&service, "/grpc.health.v1.Health/Check", &check(SERVICE)).await.code(), Code::Ok);
+    assert_eq!(asked(&service, "/grpc.health.v1.Health/Check", &check("mozaiks.other.v1.X")).await.code(), Code::NotFound);
+    assert!(call(&service, named("Look", "apps/acme/notes/n1")).await.text().starts_with("acme nobody"));
+    let reflection = asked(&service, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &check("")).await;
+    assert_eq!(reflection.code(), Code::Unimplemented);
 }

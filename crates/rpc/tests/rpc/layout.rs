@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tower::ServiceExt;
 
 use crate::listener::Server;
-use crate::sample::bytes;
+use crate::sample::bytes as bytes_of;
 use crate::wire::{ask, ask_raw, by, eventually, framed, named, string_field, with};
 
 const NOTE: &str = "apps/acme/notes/n1";
@@ -36,10 +36,52 @@ fn sorted(headers: &HeaderMap) -> Vec<(String, String)> {
 
 fn stream(method: &str, names: &[&str]) -> Request<Body> {
     let body = names.iter().flat_map(|name| framed(&string_field(1, name))).collect();
-    by("ann", ask(method, b"").map(|_| bytes(body)))
+    by("ann", ask(method, b"").map(|_| bytes_of(body)))
+}
+
+/// A request for the note with so many bytes beside the name.
+fn padded(bytes: usize) -> Vec<u8> {
+    let mut message = string_field(1, NOTE);
+    // Field 9, which nobody knows, and its length as a varint of three bytes.
+    message.push(9 << 3 | 2);
+    message.extend([bytes & 0x7f | 0x80, bytes >> 7 & 0x7f | 0x80, bytes >> 14].map(|part| u8::try_from(part).unwrap()));
+    message.extend(vec![b'x'; bytes]);
+    message
+}
+
+/// Messages around what a frame, a window and a kept body hold, alone and in a row, by each kind of method.
+fn sized() -> Vec<(&'static str, Request<Body>)> {
+    let mut calls = Vec::new();
+    for bytes in [0, 1_000, 16_384, 65_000, 70_000, 300_000, 1_000_000] {
+        calls.push(("unary of a size", by("ann", ask("Look", &padded(bytes)))));
+        for method in ["Chat", "Upload"] {
+            let body = framed(&padded(bytes)).repeat(3);
+            calls.push(("a stream of a size", by("ann", ask(method, b"").map(|_| bytes_of(body)))));
+        }
+    }
+    calls.push(("larger than any", by("ann", ask("Look", &padded(1 << 20)))));
+    calls.push(("a stream of one that is larger", by("ann", ask("Chat", b"").map(|_| bytes_of(framed(&padded(1 << 20)))))));
+    calls
+}
+
+fn others() -> Vec<(&'static str, Request<Body>)> {
+    vec![
+        ("both ways, cut", stream_raw("Chat", &framed(&string_field(1, NOTE))[..7])),
+        ("up, cut", stream_raw("Upload", &framed(&string_field(1, NOTE))[..7])),
+        ("no permission for a stream", by("guest", ask("Chat", b"").map(|_| bytes_of(framed(&string_field(1, NOTE)))))),
+        ("metadata", with(named("Look", NOTE), "x-trace-bin", "AAEC")),
+    ]
+}
+
+fn stream_raw(method: &str, body: &[u8]) -> Request<Body> {
+    by("ann", ask(method, b"").map(|_| bytes_of(body.to_vec())))
 }
 
 fn calls() -> Vec<(&'static str, Request<Body>)> {
+    [plain(), sized(), others()].into_iter().flatten().collect()
+}
+
+fn plain() -> Vec<(&'static str, Request<Body>)> {
     let many = |name: &'static str, count| (0..count).fold(named("Look", NOTE), |request, _| with(request, name, "1"));
     let mut get = named("Look", NOTE);
     *get.method_mut() = http::Method::GET;
@@ -90,8 +132,9 @@ async fn layout_cannot_be_told() {
     let server = Server::start(Caps::mesh()).await;
     let (near, far) = (Hub::new(), Hub::new());
     near.install("sample", server.sample.service.clone());
-    far.peer("sample", &server.address.to_string());
+    far.peer("sample", server.address.into(), &server.sample.schema);
     let (near, far) = (near.edge("sample").raw(), far.edge("sample").raw());
+    assert!(calls().len() >= 60, "{} calls", calls().len());
     for ((what, nearly), (_, farly)) in calls().into_iter().zip(calls()) {
         let id = |request| with(request, "x-request-id", "same-call");
         let (near, far) = (seen(&near, id(nearly)).await, seen(&far, id(farly)).await);

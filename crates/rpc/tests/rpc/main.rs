@@ -13,6 +13,7 @@ mod layout;
 mod limits;
 mod listener;
 mod log;
+mod mesh;
 mod metrics;
 mod pressure;
 mod remote;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::Request;
 use http_body_util::BodyExt;
-use rpc::{Body, Caps, Http, Meters, Number, admin};
+use rpc::{Body, Caps, Http, Meters, Number, Waiting, admin};
 use tokio::sync::watch;
 use tonic::Code;
 use tower::ServiceExt;
@@ -17,7 +17,7 @@ use crate::wire::{by, call, eventually, named, with};
 const NOTE: &str = "apps/acme/notes/n1";
 
 fn served(sample: &Sample, meters: Meters) -> Http {
-    admin(&sample.schema, watch::channel(true).1, meters, sample.service.clone()).unwrap()
+    admin(&sample.schema, watch::channel(Waiting::default()).1, meters, sample.service.clone()).unwrap()
 }
 
 async fn text(service: &Http) -> String {
