@@ -7,7 +7,7 @@ use http::request::Parts;
 use http::{HeaderMap, Request, Response, Version};
 use http_body_util::{BodyExt, Full, Limited};
 use kernel::Error;
-use rpc::{Body, Claim, Claims, Deadline, Hub, Method};
+use rpc::{Body, CallId, Claim, Claims, Deadline, Hub, Method};
 use tonic::{Code, Status};
 use tower::ServiceExt;
 
@@ -24,7 +24,7 @@ pub(crate) struct Visit {
     pub(crate) wire: Wire,
     /// False when the content type is of the wire's family with a codec that nobody here has.
     pub(crate) knows_codec: bool,
-    pub(crate) call_id: String,
+    pub(crate) call_id: CallId,
     /// Where it comes from, if that can be told.
     pub(crate) address: Option<IpAddr>,
 }
@@ -65,10 +65,18 @@ pub(crate) struct Call<'a> {
 pub(crate) type Reply = Response<Body>;
 
 /// Calls the peer. In a session, tokens move between cookie and messages on the way, within the deadline; what is left of
-/// that is the peer's wherever the body was read here.
-pub(crate) async fn send(hub: &Hub, session: Option<Session<'_>>, mut call: Call<'_>, mut deadline: Deadline) -> Result<Reply, Refusal> {
+/// that is the peer's wherever the body was read here. There is a deadline wherever there is a session or such a body.
+pub(crate) async fn send(
+    hub: &Hub,
+    session: Option<Session<'_>>,
+    mut call: Call<'_>,
+    mut deadline: Option<Deadline>,
+) -> Result<Reply, Refusal> {
     if let Some(session) = &session {
-        deadline.enforce(session.inward(&mut call)).await?;
+        match &mut deadline {
+            Some(deadline) => deadline.enforce(session.inward(&mut call)).await?,
+            None => session.inward(&mut call).await?,
+        }
         // An answer that holds a secret is never compressed, and has to be readable here.
         call.headers.remove("grpc-accept-encoding");
     }
@@ -81,15 +89,15 @@ pub(crate) async fn send(hub: &Hub, session: Option<Session<'_>>, mut call: Call
         }
         Reading::Done(claim) => {
             // In place of what the caller asked for: a second value would make the header ambiguous.
-            if let Some(left) = deadline.left()? {
-                call.headers.insert("grpc-timeout", left);
+            if let Some(left) = deadline.as_ref().map(Deadline::left).transpose()?.flatten() {
+                call.headers.insert(headers::GRPC_TIMEOUT, left);
             }
             claim
         }
     };
     *request.method_mut() = http::Method::POST;
     *request.version_mut() = Version::HTTP_2;
-    *request.uri_mut() = call.method.path.parse().map_err(|cause| Error::internal("PATH_UNWRITABLE", "a method's path").because(cause))?;
+    *request.uri_mut() = call.method.uri.clone();
     *request.headers_mut() = call.headers;
     let Ok(mut reply) = hub.edge(&call.method.area).raw().oneshot(request).await;
     headers::outward(reply.headers_mut());

@@ -8,7 +8,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Method as Verb, Request, Response, StatusCode};
 use http_body_util::Full;
 use kernel::Error;
-use rpc::{Body, Deadline, Hub, Method, Schema};
+use rpc::{Body, CallId, Deadline, Hub, Mark, Method, Schema};
 use tokio::sync::watch;
 use tonic::Code;
 use tracing::{error, info};
@@ -19,7 +19,7 @@ use crate::cors::Origins;
 use crate::openapi::Document;
 use crate::refuse::{self, Refusal};
 use crate::rules::{Found, Rule, Rules, template};
-use crate::session::Sessions;
+use crate::session::{self, Sessions};
 use crate::stability::Notices;
 use crate::wires::{RPC_TYPES, Wire, grpc, grpc_web, rest};
 use crate::{Admin, assets, headers, openapi, shell};
@@ -71,7 +71,7 @@ impl Front {
         let peer = head.extensions.get::<rpc::Peer>().map(|peer| peer.0);
         let address = address::client(peer, &head.headers, &self.proxies);
         let (wire, knows_codec) = Wire::of(&head.headers);
-        let visit = Visit { wire, knows_codec, call_id: rpc::call_id(&head.headers), address, head };
+        let visit = Visit { wire, knows_codec, call_id: CallId::of(&head.headers), address, head };
         let mut response = match self.origins.preflight(&visit.head) {
             Some(answer) => answer,
             None => {
@@ -81,7 +81,7 @@ impl Front {
                 response
             }
         };
-        headers::finish(response.headers_mut(), &visit.call_id);
+        headers::finish(response.headers_mut(), visit.call_id.header());
         if visit.head.method == Verb::HEAD {
             *response.body_mut() = Body::empty();
         }
@@ -90,13 +90,19 @@ impl Front {
 
     async fn serve(&self, visit: &Visit, body: Body) -> Response<Body> {
         let target = self.target(visit);
-        let notices = target.as_ref().ok().and_then(Target::method).and_then(|method| self.notices.on(method));
+        let method = target.as_ref().ok().and_then(Target::method);
+        let notices = method.and_then(|method| self.notices.on(method));
+        if let (Some(method), Some(_)) = (method, notices) {
+            method.mark(Mark::Deprecated);
+        }
         let outcome = match target {
             Ok(target) => self.route(visit, target, body).await,
             Err(refusal) => Err(refusal),
         };
         let mut response = outcome.unwrap_or_else(|refusal| refused(refusal, visit));
-        response.headers_mut().extend(notices.cloned().unwrap_or_default());
+        if let Some(notices) = notices {
+            response.headers_mut().extend(notices.clone());
+        }
         response
     }
 
@@ -123,7 +129,7 @@ impl Front {
             Target::Rest(rule, segments) => {
                 let mut deadline = deadline(visit, &rule.method)?;
                 let call = deadline.enforce(rest::inward(visit, rule, &segments, body)).await?;
-                rest::outward(visit, &self.rules, rule, self.send(visit, call, deadline).await?).await
+                rest::outward(visit, &self.rules, rule, self.send(visit, call, Some(deadline)).await?).await
             }
             Target::Verbs(verbs) => other_verb(visit, &verbs),
             Target::Page => self.page(visit),
@@ -144,17 +150,21 @@ impl Front {
             return Err(content("the only codec is proto"));
         }
         let method = method.ok_or_else(|| Error::unsupported("METHOD_UNKNOWN", "there is no such method"))?;
-        let deadline = deadline(visit, method)?;
         if visit.wire == Wire::Grpc {
             let call = grpc::inward(visit, method, body)?;
-            return Ok(grpc::outward(self.send(visit, call, deadline).await?));
+            return Ok(grpc::outward(self.send(visit, call, None).await?));
         }
         let call = grpc_web::inward(visit, method, body)?;
-        Ok(grpc_web::outward(visit, self.send(visit, call, deadline).await?))
+        Ok(grpc_web::outward(visit, self.send(visit, call, None).await?))
     }
 
-    async fn send(&self, visit: &Visit, call: Call<'_>, deadline: Deadline) -> Result<Reply, Refusal> {
-        let session = self.sessions.open(visit, call.method, &self.origins)?;
+    /// `deadline`: where the call runs against one already. Of a call that the peer reads, it is the peer's alone.
+    async fn send(&self, visit: &Visit, call: Call<'_>, mut deadline: Option<Deadline>) -> Result<Reply, Refusal> {
+        let is_asked = visit.head.headers.contains_key(session::MODE);
+        let session = if is_asked { self.sessions.open(visit, call.method, &self.origins)? } else { None };
+        if deadline.is_none() && (session.is_some() || call.headers.contains_key(headers::GRPC_TIMEOUT)) {
+            deadline = Some(Deadline::of(call.method, &call.headers)?);
+        }
         call::send(&self.hub, session, call, deadline).await
     }
 
@@ -176,7 +186,8 @@ impl Front {
 
 /// The end of this call, as the service would reckon it: for what is read here.
 fn deadline(visit: &Visit, method: &Method) -> Result<Deadline, Refusal> {
-    Ok(Deadline::of(method, &headers::timeout(&visit.head.headers)?)?)
+    let asked = headers::timeout(&visit.head.headers)?.map(|asked| (headers::GRPC_TIMEOUT, asked));
+    Ok(Deadline::of(method, &asked.into_iter().collect())?)
 }
 
 /// Operators are served on the admin listener alone; packages that are not ours never.
@@ -221,7 +232,7 @@ fn refused(refusal: Refusal, visit: &Visit) -> Response<Body> {
     let conditional = visit.head.headers.contains_key(header::IF_MATCH);
     // A verb is refused before the wire is known: whoever does not POST does not speak gRPC.
     let wire = if visit.head.method == Verb::POST { visit.wire } else { Wire::Rest };
-    refuse::answer(refusal, wire, &visit.call_id, conditional)
+    refuse::answer(refusal, wire, visit.call_id.as_str(), conditional)
 }
 
 /// Once, where it was made: a failure that a peer answered has no source here and is in the peer's log. A refusal says its
@@ -230,7 +241,7 @@ fn log(refusal: &Refusal, visit: &Visit) {
     let Some(cause) = std::error::Error::source(&*refusal.status) else { return };
     let reason = kernel::error_info(&refusal.status).unwrap_or_default();
     match refusal.status.code() {
-        Code::Internal => error!(call_id = visit.call_id, wire = ?visit.wire, reason, ?cause, "failed"),
-        _ => info!(call_id = visit.call_id, wire = ?visit.wire, reason, "refused"),
+        Code::Internal => error!(call_id = visit.call_id.as_str(), wire = ?visit.wire, reason, ?cause, "failed"),
+        _ => info!(call_id = visit.call_id.as_str(), wire = ?visit.wire, reason, "refused"),
     }
 }

@@ -13,63 +13,76 @@ const MAX_ENTRIES: usize = 100;
 const MAX_METADATA: usize = 64;
 
 /// What a REST call hands on. The RPC wires hand on all that is not reserved.
-const REST_ALLOWED: [&str; 10] = [
-    "authorization",
-    "x-mozaiks-api-key",
-    "x-mozaiks-app-key",
-    "x-mozaiks-app-id",
-    "x-mozaiks-publishable-key",
-    "traceparent",
-    "tracestate",
-    "accept-language",
-    "user-agent",
-    "x-mozaiks-client",
-];
+fn is_rest(name: &str) -> bool {
+    matches!(
+        name,
+        "authorization"
+            | "x-mozaiks-api-key"
+            | "x-mozaiks-app-key"
+            | "x-mozaiks-app-id"
+            | "x-mozaiks-publishable-key"
+            | "traceparent"
+            | "tracestate"
+            | "accept-language"
+            | "user-agent"
+            | "x-mozaiks-client"
+    )
+}
 
 /// Never handed on: what the gateway says itself, what speaks of one connection or of the browser, cookies.
-const RESERVED: [&str; 33] = [
-    "forwarded",
-    "x-real-ip",
-    "x-request-id",
-    "x-correlation-id",
-    "grpc-timeout",
-    "connect-timeout-ms",
-    "grpc-previous-rpc-attempts",
-    "baggage",
-    "cookie",
-    "set-cookie",
-    "x-mozaiks-session",
-    "content-type",
-    "content-length",
-    "content-encoding",
-    "accept",
-    "accept-encoding",
-    "host",
-    "origin",
-    "referer",
-    "if-match",
-    "if-none-match",
-    "idempotency-key",
-    "x-http-method-override",
-    "expect",
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-const RESERVED_PREFIXES: [&str; 4] = ["x-forwarded-", "mozaiks-", "sec-", "access-control-"];
+fn is_reserved(name: &str) -> bool {
+    let by_name = matches!(
+        name,
+        "forwarded"
+            | "x-real-ip"
+            | "x-request-id"
+            | "x-correlation-id"
+            | "grpc-timeout"
+            | "connect-timeout-ms"
+            | "grpc-previous-rpc-attempts"
+            | "baggage"
+            | "cookie"
+            | "set-cookie"
+            | "x-mozaiks-session"
+            | "content-type"
+            | "content-length"
+            | "content-encoding"
+            | "accept"
+            | "accept-encoding"
+            | "host"
+            | "origin"
+            | "referer"
+            | "if-match"
+            | "if-none-match"
+            | "idempotency-key"
+            | "x-http-method-override"
+            | "expect"
+            | "proxy-authorization"
+    );
+    by_name
+        || is_of_connection(name)
+        || ["x-forwarded-", "mozaiks-", "sec-", "access-control-"].iter().any(|prefix| name.starts_with(prefix))
+}
 
-/// Headers of an answer that speak of one connection, or that only the gateway may set.
-const NOT_OUTWARD: [&str; 9] =
-    ["set-cookie", "connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
+/// Headers that speak of one connection.
+fn is_of_connection(name: &str) -> bool {
+    matches!(
+        name,
+        "connection" | "keep-alive" | "proxy-authenticate" | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "upgrade"
+    )
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
+const CLIENT_ADDRESS: HeaderName = HeaderName::from_static("mozaiks-client-address");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// The deadline of gRPC, and the one of Connect.
+pub(crate) const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const CONNECT_TIMEOUT: HeaderName = HeaderName::from_static("connect-timeout-ms");
 
 /// What a REST answer says of a peer's headers, besides those that the method's `call` option names.
-const TOLD: [&str; 3] = ["set-cookie", "ratelimit", "ratelimit-policy"];
+const TOLD: [HeaderName; 3] = [header::SET_COOKIE, HeaderName::from_static("ratelimit"), HeaderName::from_static("ratelimit-policy")];
 
 /// Refuses what is too long. Errors: `URL_TOO_LONG`, `HEADERS_TOO_LARGE`.
 pub(crate) fn check(head: &Parts) -> kernel::Result<()> {
@@ -88,13 +101,11 @@ pub(crate) fn check(head: &Parts) -> kernel::Result<()> {
 }
 
 /// What the RPC wires hand on. Errors: `HEADERS_TOO_LARGE` above 64 entries of metadata, `DEADLINE_INVALID`.
-pub(crate) fn rpc(head: &Parts, call_id: &str, address: Option<IpAddr>) -> kernel::Result<HeaderMap> {
+pub(crate) fn rpc(head: &Parts, call_id: HeaderValue, address: Option<IpAddr>) -> kernel::Result<HeaderMap> {
     let named = named_by_connection(&head.headers);
-    let mut inward = HeaderMap::with_capacity(head.headers.len());
+    let mut inward = HeaderMap::with_capacity(head.headers.len() + STAMPED);
     for (name, value) in &head.headers {
-        let text = name.as_str();
-        let is_reserved = RESERVED.contains(&text) || RESERVED_PREFIXES.iter().any(|prefix| text.starts_with(prefix));
-        if !is_reserved && !named.contains(name) {
+        if !is_reserved(name.as_str()) && !named.contains(name) {
             inward.append(name.clone(), value.clone());
         }
     }
@@ -106,42 +117,44 @@ pub(crate) fn rpc(head: &Parts, call_id: &str, address: Option<IpAddr>) -> kerne
 }
 
 /// What a REST call hands on. Errors: `DEADLINE_INVALID`.
-pub(crate) fn rest(head: &Parts, call_id: &str, address: Option<IpAddr>) -> kernel::Result<HeaderMap> {
-    let mut inward = HeaderMap::new();
-    for name in REST_ALLOWED.map(HeaderName::from_static) {
-        for value in head.headers.get_all(&name) {
-            inward.append(name.clone(), value.clone());
-        }
+pub(crate) fn rest(head: &Parts, call_id: HeaderValue, address: Option<IpAddr>) -> kernel::Result<HeaderMap> {
+    let mut inward = HeaderMap::with_capacity(head.headers.len() + STAMPED);
+    for (name, value) in head.headers.iter().filter(|(name, _)| is_rest(name.as_str())) {
+        inward.append(name.clone(), value.clone());
     }
     stamp(&mut inward, head, call_id, address)?;
     Ok(inward)
 }
 
+/// Headers that `stamp` adds at most.
+const STAMPED: usize = 6;
+
 /// What the gateway says itself: a call of gRPC, its id, its deadline, where it comes from.
-fn stamp(inward: &mut HeaderMap, head: &Parts, call_id: &str, address: Option<IpAddr>) -> kernel::Result<()> {
+fn stamp(inward: &mut HeaderMap, head: &Parts, call_id: HeaderValue, address: Option<IpAddr>) -> kernel::Result<()> {
     inward.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     inward.insert(header::TE, HeaderValue::from_static("trailers"));
-    inward.insert("x-request-id", value(call_id)?);
+    inward.insert(REQUEST_ID, call_id);
     if let Some(address) = address {
-        inward.insert("mozaiks-client-address", value(&address.to_string())?);
+        inward.insert(CLIENT_ADDRESS, rpc::address_header(address));
     }
     // Whether a trace is kept is decided here and not by whoever calls; nothing is kept yet.
-    match head.headers.get("traceparent").and_then(|trace| unsampled(trace.to_str().ok()?)) {
-        Some(trace) => _ = inward.insert("traceparent", value(&trace)?),
-        None => ["traceparent", "tracestate"].into_iter().for_each(|name| _ = inward.remove(name)),
+    match head.headers.get(TRACEPARENT).and_then(|trace| unsampled(trace.to_str().ok()?)) {
+        Some(trace) => _ = inward.insert(TRACEPARENT, value(&trace)?),
+        None => [TRACEPARENT, TRACESTATE].into_iter().for_each(|name| _ = inward.remove(name)),
     }
-    inward.extend(timeout(&head.headers)?);
+    if let Some(timeout) = timeout(&head.headers)? {
+        inward.insert(GRPC_TIMEOUT, timeout);
+    }
     Ok(())
 }
 
 /// The deadline that the caller asks for, as gRPC says it. Errors: `DEADLINE_INVALID`.
-pub(crate) fn timeout(headers: &HeaderMap) -> kernel::Result<HeaderMap> {
-    let asked = match (headers.get("grpc-timeout"), headers.get("connect-timeout-ms")) {
-        (Some(timeout), _) => Some(timeout.clone()),
-        (None, Some(timeout)) => Some(from_milliseconds(timeout)?),
-        (None, None) => None,
-    };
-    Ok(asked.map(|asked| (HeaderName::from_static("grpc-timeout"), asked)).into_iter().collect())
+pub(crate) fn timeout(headers: &HeaderMap) -> kernel::Result<Option<HeaderValue>> {
+    match (headers.get(GRPC_TIMEOUT), headers.get(CONNECT_TIMEOUT)) {
+        (Some(timeout), _) => Ok(Some(timeout.clone())),
+        (None, Some(timeout)) => from_milliseconds(timeout).map(Some),
+        (None, None) => Ok(None),
+    }
 }
 
 /// `00-<trace>-<span>-<flags>` (W3C Trace Context) with its flags cleared; none when it is malformed.
@@ -177,26 +190,24 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 
 /// Takes from a peer's answer what only the gateway may say.
 pub(crate) fn outward(headers: &mut HeaderMap) {
-    for name in NOT_OUTWARD {
-        headers.remove(name);
+    let is_ours = |name: &HeaderName| *name == header::SET_COOKIE || is_of_connection(name.as_str());
+    if headers.keys().any(is_ours) {
+        let ours: Vec<HeaderName> = headers.keys().filter(|name| is_ours(name)).cloned().collect();
+        ours.into_iter().for_each(|name| _ = headers.remove(name));
     }
 }
 
 /// Hands on what a REST answer tells of its peer's headers; `named`: further ones, in lower case.
 pub(crate) fn told(from: &HeaderMap, named: &[String], to: &mut HeaderMap) {
-    for name in TOLD.into_iter().chain(named.iter().map(String::as_str)).filter_map(|name| HeaderName::try_from(name).ok()) {
-        for value in from.get_all(&name) {
-            to.append(name.clone(), value.clone());
-        }
+    for (name, value) in from.iter().filter(|(name, _)| TOLD.contains(name) || named.iter().any(|named| *named == name.as_str())) {
+        to.append(name.clone(), value.clone());
     }
 }
 
 /// What every answer carries.
-pub(crate) fn finish(headers: &mut HeaderMap, call_id: &str) {
-    if let Ok(call_id) = HeaderValue::try_from(call_id) {
-        headers.insert("x-correlation-id", call_id.clone());
-        headers.insert("x-request-id", call_id);
-    }
+pub(crate) fn finish(headers: &mut HeaderMap, call_id: HeaderValue) {
+    headers.insert(CORRELATION_ID, call_id.clone());
+    headers.insert(REQUEST_ID, call_id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // What has an etag may be kept by the caller alone, and is asked for again before each use.
     let cache = if headers.contains_key(header::ETAG) { "private, no-cache" } else { "no-store" };
@@ -207,6 +218,8 @@ pub(crate) fn finish(headers: &mut HeaderMap, call_id: &str) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    const ID: HeaderValue = HeaderValue::from_static("call-0001");
 
     fn head(headers: &[(&str, &str)]) -> Parts {
         let request = headers.iter().fold(http::Request::post("/x"), |request, (name, value)| request.header(*name, *value));
@@ -232,10 +245,9 @@ mod tests {
 
     #[test]
     fn spoofed_and_reserved_headers_never_travel() {
-        for inward in [
-            rpc(&head(&SPOOFED), "call-0001", "1.2.3.4".parse().ok()).unwrap(),
-            rest(&head(&SPOOFED), "call-0001", "1.2.3.4".parse().ok()).unwrap(),
-        ] {
+        for inward in
+            [rpc(&head(&SPOOFED), ID, "1.2.3.4".parse().ok()).unwrap(), rest(&head(&SPOOFED), ID, "1.2.3.4".parse().ok()).unwrap()]
+        {
             let mut names: Vec<&str> = inward.keys().map(HeaderName::as_str).collect();
             names.sort_unstable();
             assert_eq!(names, ["content-type", "mozaiks-client-address", "te", "x-request-id"]);
@@ -252,7 +264,7 @@ mod tests {
             ("grpc-accept-encoding", "gzip"),
             ("accept-language", "de"),
         ]);
-        let (rpc, rest) = (rpc(&head, "call-0001", None).unwrap(), rest(&head, "call-0001", None).unwrap());
+        let (rpc, rest) = (rpc(&head, ID, None).unwrap(), rest(&head, ID, None).unwrap());
         for name in ["authorization", "accept-language"] {
             assert!(rpc.contains_key(name) && rest.contains_key(name));
         }
@@ -264,7 +276,7 @@ mod tests {
 
     #[test]
     fn either_deadline_becomes_the_one_of_grpc() {
-        let timeout = |headers: &[(&str, &str)]| rest(&head(headers), "call-0001", None).map(|inward| inward["grpc-timeout"].clone());
+        let timeout = |headers: &[(&str, &str)]| rest(&head(headers), ID, None).map(|inward| inward["grpc-timeout"].clone());
         assert_eq!(timeout(&[("grpc-timeout", "5S"), ("connect-timeout-ms", "1")]).unwrap(), "5S");
         assert_eq!(timeout(&[("connect-timeout-ms", "1500")]).unwrap(), "1500m");
         assert_eq!(timeout(&[("connect-timeout-ms", "9999999999")]).unwrap(), "9999999S");
@@ -281,7 +293,7 @@ mod tests {
         assert_eq!(check(&head(&[("x-big", &"x".repeat(MAX_BLOCK_BYTES))])).unwrap_err().reason(), "HEADERS_TOO_LARGE");
         let many = |count: usize| head(&vec![("x-many", "1"); count]);
         assert_eq!(check(&many(MAX_ENTRIES + 1)).unwrap_err().reason(), "HEADERS_TOO_LARGE");
-        assert_eq!(rpc(&many(MAX_METADATA + 1), "call-0001", None).unwrap_err().reason(), "HEADERS_TOO_LARGE");
-        assert!(check(&many(MAX_ENTRIES)).is_ok() && rpc(&many(MAX_METADATA), "call-0001", None).is_ok());
+        assert_eq!(rpc(&many(MAX_METADATA + 1), ID, None).unwrap_err().reason(), "HEADERS_TOO_LARGE");
+        assert!(check(&many(MAX_ENTRIES)).is_ok() && rpc(&many(MAX_METADATA), ID, None).is_ok());
     }
 }

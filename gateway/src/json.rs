@@ -58,16 +58,28 @@ impl Codec {
         &self.message
     }
 
-    /// Errors: `BODY_INVALID`, `DUPLICATE_KEY`, `FIELD_UNKNOWN`.
-    pub(crate) fn read(&self, text: &[u8]) -> kernel::Result<Vec<u8>> {
+    /// `fell_back` is called when no typed codec could. Errors: `BODY_INVALID`, `DUPLICATE_KEY`, `FIELD_UNKNOWN`.
+    pub(crate) fn read(&self, text: &[u8], fell_back: impl FnOnce()) -> kernel::Result<Vec<u8>> {
         let typed = self.typed.filter(|_| !self.has_map).and_then(|typed| (typed.read)(text).ok());
-        typed.map_or_else(|| rpc::json_to_wire(&self.message, text), Ok)
+        typed.map_or_else(
+            || {
+                fell_back();
+                rpc::json_to_wire(&self.message, text)
+            },
+            Ok,
+        )
     }
 
-    /// Errors: Internal, when the bytes are no such message.
-    pub(crate) fn write(&self, bytes: &[u8]) -> kernel::Result<Vec<u8>> {
+    /// `fell_back` as above. Errors: Internal, when the bytes are no such message.
+    pub(crate) fn write(&self, bytes: &[u8], fell_back: impl FnOnce()) -> kernel::Result<Vec<u8>> {
         let typed = self.typed.and_then(|typed| (typed.write)(bytes));
-        typed.map_or_else(|| rpc::wire_to_json(&self.message, bytes), Ok)
+        typed.map_or_else(
+            || {
+                fell_back();
+                rpc::wire_to_json(&self.message, bytes)
+            },
+            Ok,
+        )
     }
 }
 

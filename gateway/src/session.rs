@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http_body_util::Full;
 use kernel::Error;
 use prost_reflect::{Kind, MessageDescriptor};
@@ -21,14 +21,22 @@ use crate::rules::bind::{self, FieldPath};
 /// Longest cookie that browsers keep.
 const MAX_TOKEN_BYTES: usize = 4_000;
 
+/// How long a device's own cookie is kept, in seconds: as long as its token is good, 180 days.
+const DEVICE_MAX_AGE_SECONDS: u32 = 180 * 24 * 60 * 60;
+
 /// A call that fails for one of these will never succeed with this cookie.
 const DEAD: [&str; 5] = ["SESSION_ENDED", "REFRESH_REUSED", "TOKEN_EXPIRED", "TOKEN_REVOKED", "CREDENTIAL_MALFORMED"];
+
+/// The header by which a caller asks for the cookie.
+pub(crate) const MODE: HeaderName = HeaderName::from_static("x-mozaiks-session");
 
 /// The methods that know the cookie, and how it is spelled.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     methods: HashMap<String, Places>,
     name: &'static str,
+    /// The cookie of the device, which outlives sessions.
+    device_name: &'static str,
     is_secure: bool,
     max_age_seconds: u32,
 }
@@ -40,8 +48,14 @@ struct Places {
     ask: Option<u32>,
     /// Field path in the answer; empty = it holds none.
     answer: Vec<u32>,
+    /// Field path of the truth value that lets the cookie outlive the browser; empty = it always does.
+    lasting: Vec<u32>,
     /// Success ends the session.
     clear: bool,
+    /// Field of the request that takes the device's token.
+    device_ask: Option<u32>,
+    /// Field path of the device's token in the answer; empty = it holds none.
+    device_answer: Vec<u32>,
 }
 
 /// One call that uses the cookie.
@@ -51,6 +65,8 @@ pub(crate) struct Session<'a> {
     places: &'a Places,
     /// The cookie's token, on methods that take it.
     token: Option<String>,
+    /// The device's token, on methods that take it, if the browser has one.
+    device: Option<String>,
 }
 
 impl Sessions {
@@ -65,8 +81,8 @@ impl Sessions {
             }
         }
         // Browsers take the prefix as a promise that only a page over TLS on this host can keep.
-        let name = if is_secure { "__Host-mozaiks" } else { "mozaiks" };
-        if faults.is_empty() { Ok(Self { methods, name, is_secure, max_age_seconds }) } else { Err(faults) }
+        let (name, device_name) = names(is_secure);
+        if faults.is_empty() { Ok(Self { methods, name, device_name, is_secure, max_age_seconds }) } else { Err(faults) }
     }
 
     /// The use of the cookie by this call, if its method knows it and the caller asks for it. Errors:
@@ -74,7 +90,7 @@ impl Sessions {
     /// `CREDENTIALS_AMBIGUOUS` when the caller asks more than once.
     pub(crate) fn open(&self, visit: &Visit, method: &Method, origins: &Origins) -> Result<Option<Session<'_>>, Refusal> {
         let headers = &visit.head.headers;
-        let mut modes = headers.get_all("x-mozaiks-session").iter();
+        let mut modes = headers.get_all(MODE).iter();
         let is_asked = modes.next().is_some_and(|mode| mode == "cookie");
         if modes.next().is_some() {
             return Err(Error::unauthenticated("CREDENTIALS_AMBIGUOUS", "x-mozaiks-session was sent more than once").into());
@@ -89,14 +105,13 @@ impl Sessions {
             return Err(Error::forbidden("CROSS_SITE_REFUSED", rule).into());
         }
         let token = places.ask.map(|_| self.token(headers)).transpose()?;
-        Ok(Some(Session { sessions: self, places, token }))
+        let device = places.device_ask.and_then(|_| self.device(headers));
+        Ok(Some(Session { sessions: self, places, token, device }))
     }
 
     fn token(&self, headers: &HeaderMap) -> Result<String, Refusal> {
         let malformed = || Error::unauthenticated("CREDENTIAL_MALFORMED", "the session cookie is malformed");
-        // In bytes: what other cookies of the site hold is none of our business.
-        let pairs = headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-        let mut ours = pairs.filter_map(|pair| pair.trim_ascii().strip_prefix(self.name.as_bytes())?.strip_prefix(b"="));
+        let mut ours = values(headers, self.name);
         let first = ours.next().map(std::str::from_utf8);
         match (first, ours.next()) {
             (None, _) => Err(Error::unauthenticated("CREDENTIAL_MISSING", "there is no session cookie").into()),
@@ -105,15 +120,34 @@ impl Sessions {
         }
     }
 
-    fn cookie(&self, token: &str, max_age_seconds: u32) -> Option<HeaderValue> {
+    /// The device's token. It is no credential: without a readable one the device is unknown.
+    fn device(&self, headers: &HeaderMap) -> Option<String> {
+        let token = values(headers, self.device_name).next()?;
+        std::str::from_utf8(token).ok().filter(|token| is_token(token)).map(str::to_owned)
+    }
+
+    /// The cookie with its token; without an age it ends with the browser.
+    fn cookie(&self, name: &str, token: &str, max_age_seconds: Option<u32>) -> Option<HeaderValue> {
         let secure = if self.is_secure { "; Secure" } else { "" };
-        let text = format!("{}={token}; Max-Age={max_age_seconds}; Path=/; HttpOnly; SameSite=Lax{secure}", self.name);
+        let age = max_age_seconds.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
+        let text = format!("{name}={token}{age}; Path=/; HttpOnly; SameSite=Lax{secure}");
         HeaderValue::try_from(text).ok()
     }
 
     fn removal(&self) -> HeaderValue {
-        self.cookie("", 0).unwrap_or_else(|| HeaderValue::from_static(""))
+        self.cookie(self.name, "", Some(0)).unwrap_or_else(|| HeaderValue::from_static(""))
     }
+}
+
+/// The names of both cookies.
+fn names(is_secure: bool) -> (&'static str, &'static str) {
+    if is_secure { ("__Host-mozaiks", "__Host-mozaiks-device") } else { ("mozaiks", "mozaiks-device") }
+}
+
+/// The values of the cookie of this name, in bytes: what other cookies of the site hold is none of our business.
+fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(move |pair| pair.trim_ascii().strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 impl Places {
@@ -126,18 +160,37 @@ impl Places {
             "" => Ok(Vec::new()),
             path => FieldPath::find(&message, path).filter(is_text).map(|path| path.numbers()).ok_or("names no text field"),
         };
-        let ask = find(method.descriptor.input(), &cookie.ask)?;
-        let ask = match ask.as_slice() {
-            [] => None,
-            [number] => Some(*number),
-            _ => return Err("names a field below the request's own"),
+        let lasting = match cookie.lasting.as_str() {
+            "" => Vec::new(),
+            path => FieldPath::find(&method.descriptor.output(), path).filter(is_truth).ok_or("names no truth value")?.numbers(),
         };
-        Ok(Some(Self { ask, answer: find(method.descriptor.output(), &cookie.answer)?, clear: cookie.clear }))
+        let own = |path: &str| match find(method.descriptor.input(), path)?.as_slice() {
+            [] => Ok(None),
+            [number] => Ok(Some(*number)),
+            _ => Err("names a field below the request's own"),
+        };
+        Ok(Some(Self {
+            ask: own(&cookie.ask)?,
+            answer: find(method.descriptor.output(), &cookie.answer)?,
+            lasting,
+            clear: cookie.clear,
+            device_ask: own(&cookie.device_ask)?,
+            device_answer: find(method.descriptor.output(), &cookie.device_answer)?,
+        }))
+    }
+
+    /// Whether the cookie of this answer outlives the browser.
+    fn outlives_browser(&self, message: &[u8]) -> bool {
+        self.lasting.is_empty() || protobuf::find(message, &self.lasting).is_some_and(|value| value.iter().any(|byte| byte & 0x7f != 0))
     }
 }
 
 fn is_text(path: &FieldPath) -> bool {
     path.last().is_some_and(|field| bind::is_scalar(field) && matches!(field.kind(), Kind::String))
+}
+
+fn is_truth(path: &FieldPath) -> bool {
+    path.last().is_some_and(|field| bind::is_scalar(field) && matches!(field.kind(), Kind::Bool))
 }
 
 /// The octets a cookie may have (RFC 6265), and no more of them than browsers keep.
@@ -147,14 +200,21 @@ fn is_token(token: &str) -> bool {
 }
 
 impl Session<'_> {
-    /// The request with the cookie's token. Errors: `CREDENTIALS_AMBIGUOUS` when it holds one already, `BODY_INVALID`,
-    /// and those of reading it.
+    /// The request with the tokens of the cookies. Errors: `CREDENTIALS_AMBIGUOUS` when it holds one already,
+    /// `BODY_INVALID`, and those of reading it.
     pub(crate) async fn inward(&self, call: &mut Call<'_>) -> Result<(), Refusal> {
-        let (Some(number), Some(token)) = (self.places.ask, &self.token) else { return Ok(()) };
+        let pairs = [(self.places.ask, &self.token), (self.places.device_ask, &self.device)];
+        let tokens: Vec<_> = pairs.into_iter().filter_map(|(number, token)| number.zip(token.as_ref())).collect();
+        if tokens.is_empty() {
+            return Ok(());
+        }
         let max_bytes = call.method.call.max_request_bytes + envelope::PREFIX_BYTES;
         let claims = if let Reading::Peer(claims) = &call.reading { claims.as_ref() } else { None };
         let (body, claim) = envelope::read(std::mem::take(&mut call.body), max_bytes, claims).await?;
-        let message = with_token(&envelope::unpack(&body)?, number, token)?;
+        let mut message = envelope::unpack(&body)?;
+        for (number, token) in tokens {
+            message = with_token(&message, number, token)?.into();
+        }
         call.body = Body::new(Full::new(envelope::pack(&message)));
         if let Reading::Peer(_) = call.reading {
             call.reading = Reading::Done(claim);
@@ -162,36 +222,48 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The answer without the token, and the cookie with it; or the cookie's end.
+    /// The answer without the tokens, and the cookies with them; or the cookie's end.
     pub(crate) async fn outward(self, reply: Reply, max_bytes: usize) -> Result<Reply, Refusal> {
         let mut answer = Answer::read(reply, max_bytes).await?;
-        let cookie = match &answer.failure {
+        let cookies = match &answer.failure {
             Some(failure) => {
                 let is_dead = || kernel::error_info(failure).is_some_and(|reason| DEAD.contains(&reason.as_str()));
-                (self.token.is_some() && failure.code() == Code::Unauthenticated && is_dead()).then(|| self.sessions.removal())
+                let is_over = self.token.is_some() && failure.code() == Code::Unauthenticated && is_dead();
+                if is_over { vec![self.sessions.removal()] } else { Vec::new() }
             }
-            None if self.places.clear => Some(self.sessions.removal()),
+            None if self.places.clear => vec![self.sessions.removal()],
             None => self.take(&mut answer)?,
         };
-        if let Some(cookie) = cookie {
+        for cookie in cookies {
             answer.headers.append(header::SET_COOKIE, cookie);
         }
         Ok(answer.into_reply())
     }
 
-    fn take(&self, answer: &mut Answer) -> Result<Option<HeaderValue>, Refusal> {
+    fn take(&self, answer: &mut Answer) -> Result<Vec<HeaderValue>, Refusal> {
         if self.places.answer.is_empty() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let malformed = |Malformed| Error::internal("ANSWER_MALFORMED", "the answer cannot be read");
-        let (message, token) = protobuf::cut(&answer.message()?, &self.places.answer).map_err(malformed)?;
+        let (sessions, message) = (self.sessions, answer.message()?);
+        let (message, token) = cut(&message, &self.places.answer)?;
+        let (message, device) =
+            if self.places.device_answer.is_empty() { (message, None) } else { cut(&message, &self.places.device_answer)? };
         answer.body = envelope::pack(&message);
-        let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(None) };
-        let token = String::from_utf8(token).ok().filter(|token| is_token(token));
-        let unwritable = || Error::internal("COOKIE_UNWRITABLE", "the refresh token does not fit a cookie");
-        let cookie = token.and_then(|token| self.sessions.cookie(&token, self.sessions.max_age_seconds));
-        Ok(Some(cookie.ok_or_else(unwritable)?))
+        let age = self.places.outlives_browser(&message).then_some(sessions.max_age_seconds);
+        let cookies = [(sessions.name, token, age), (sessions.device_name, device, Some(DEVICE_MAX_AGE_SECONDS))];
+        let mut told = Vec::new();
+        for (name, token, age) in cookies {
+            let Some(token) = token.filter(|token| !token.is_empty()) else { continue };
+            let token = String::from_utf8(token).ok().filter(|token| is_token(token));
+            let cookie = token.and_then(|token| sessions.cookie(name, &token, age));
+            told.push(cookie.ok_or_else(|| Error::internal("COOKIE_UNWRITABLE", "a token does not fit a cookie"))?);
+        }
+        Ok(told)
     }
+}
+
+fn cut(message: &[u8], path: &[u32]) -> kernel::Result<(Vec<u8>, Option<Vec<u8>>)> {
+    protobuf::cut(message, path).map_err(|Malformed| Error::internal("ANSWER_MALFORMED", "the answer cannot be read"))
 }
 
 /// Prepends the token: an unfinished field at the end of a hostile message would swallow what is appended.
@@ -215,8 +287,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn sessions(is_secure: bool) -> Sessions {
-        let name = if is_secure { "__Host-mozaiks" } else { "mozaiks" };
-        Sessions { methods: HashMap::new(), name, is_secure, max_age_seconds: 60 }
+        let (name, device_name) = names(is_secure);
+        Sessions { methods: HashMap::new(), name, device_name, is_secure, max_age_seconds: 60 }
     }
 
     fn token(cookies: &[&[u8]]) -> Result<String, String> {
@@ -245,8 +317,24 @@ mod tests {
 
     #[test]
     fn the_cookie_is_spelled_for_its_transport() {
-        assert_eq!(sessions(true).cookie("t", 60).unwrap(), "__Host-mozaiks=t; Max-Age=60; Path=/; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!(
+            sessions(true).cookie("__Host-mozaiks", "t", Some(60)).unwrap(),
+            "__Host-mozaiks=t; Max-Age=60; Path=/; HttpOnly; SameSite=Lax; Secure"
+        );
+        assert_eq!(sessions(false).cookie("mozaiks", "t", None).unwrap(), "mozaiks=t; Path=/; HttpOnly; SameSite=Lax");
         assert_eq!(sessions(false).removal(), "mozaiks=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax");
+    }
+
+    #[test]
+    fn a_device_without_a_readable_token_is_unknown() {
+        let device = |cookie: &'static str| {
+            let headers = HeaderMap::from_iter([(header::COOKIE, HeaderValue::from_static(cookie))]);
+            sessions(false).device(&headers)
+        };
+        assert_eq!(device("mozaiks=t; mozaiks-device=mzd_u.d.1.m; x=1").as_deref(), Some("mzd_u.d.1.m"));
+        for unknown in ["", "mozaiks=t", "mozaiks-device=", "mozaiks-device=\"x\"", "mozaiks-devices=x"] {
+            assert_eq!(device(unknown), None, "{unknown}");
+        }
     }
 
     fn refused(message: &[u8]) -> &'static str {

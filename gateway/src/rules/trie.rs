@@ -15,8 +15,8 @@ pub(crate) struct Trie {
     leaf: Leaf,
 }
 
-/// The rules that end in one place: by verb behind the colon, then by method.
-type Leaf = BTreeMap<Option<String>, Vec<(Method, usize)>>;
+/// The rules that end in one place: verb behind the colon, method, rule. Few, so that they are walked.
+type Leaf = Vec<(Option<String>, Method, usize)>;
 
 /// What stands under a path.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,39 +42,40 @@ impl Trie {
                 Some(Segment::Literal(text)) => node.literals.entry(text.clone()).or_default(),
             };
         };
-        let rules = leaf.entry(template.verb.clone()).or_default();
-        if let Some((_, other)) = rules.iter().find(|(taken, _)| taken == method) {
+        if let Some((_, _, other)) = leaf.iter().find(|(verb, taken, _)| *verb == template.verb && taken == method) {
             return Err(*other);
         }
-        rules.push((method.clone(), rule));
+        leaf.push((template.verb.clone(), method.clone(), rule));
         Ok(())
     }
 
     /// Looks a path up. A colon in the last segment is a verb where a rule says so; otherwise it is data.
     pub(crate) fn find<'a>(&self, path: &'a str, method: &Method) -> Match<'a> {
-        let mut segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
+        let mut segments = Vec::with_capacity(USUAL_SEGMENTS);
+        segments.extend(path.strip_prefix('/').unwrap_or(path).split('/'));
         let whole = segments.last().copied().unwrap_or_default();
         if let Some((stem, verb)) = whole.rsplit_once(':') {
             set_last(&mut segments, stem);
-            let found = self.lookup(&segments, Some(verb), method);
-            if found != Match::Nothing {
-                return found;
+            let mut search = Search { verb: Some(verb), method, others: Vec::new() };
+            if let Some(rule) = search.below(self, &segments) {
+                return Match::Rule(rule, segments);
+            }
+            if !search.others.is_empty() {
+                return Match::Methods(search.others);
             }
             set_last(&mut segments, whole);
         }
-        self.lookup(&segments, None, method)
-    }
-
-    fn lookup<'a>(&self, segments: &[&'a str], verb: Option<&str>, method: &Method) -> Match<'a> {
-        let verb = verb.map(str::to_owned);
-        let mut search = Search { verb: &verb, method, others: Vec::new() };
-        match search.below(self, segments) {
-            Some(rule) => Match::Rule(rule, segments.to_vec()),
+        let mut search = Search { verb: None, method, others: Vec::new() };
+        match search.below(self, &segments) {
+            Some(rule) => Match::Rule(rule, segments),
             None if search.others.is_empty() => Match::Nothing,
             None => Match::Methods(search.others),
         }
     }
 }
+
+/// No path of ours is deeper.
+const USUAL_SEGMENTS: usize = 12;
 
 fn set_last<'a>(segments: &mut [&'a str], text: &'a str) {
     if let Some(last) = segments.last_mut() {
@@ -83,7 +84,7 @@ fn set_last<'a>(segments: &mut [&'a str], text: &'a str) {
 }
 
 struct Search<'a> {
-    verb: &'a Option<String>,
+    verb: Option<&'a str>,
     method: &'a Method,
     /// Methods met on the way that were not asked for.
     others: Vec<Method>,
@@ -105,11 +106,12 @@ impl Search<'_> {
     }
 
     fn pick(&mut self, leaf: &Leaf) -> Option<usize> {
-        let rules = leaf.get(self.verb)?;
-        let by = |wanted: &Method| rules.iter().find(|(method, _)| method == wanted).map(|(_, rule)| *rule);
+        let rules = || leaf.iter().filter(|(verb, ..)| verb.as_deref() == self.verb);
+        let by = |wanted: &Method| rules().find(|(_, method, _)| method == wanted).map(|(.., rule)| *rule);
         let found = by(self.method).or_else(|| if self.method == Method::HEAD { by(&Method::GET) } else { None });
         if found.is_none() {
-            self.others.extend(rules.iter().map(|(method, _)| method.clone()));
+            let others: Vec<Method> = rules().map(|(_, method, _)| method.clone()).collect();
+            self.others.extend(others);
         }
         found
     }

@@ -12,7 +12,7 @@ pub(crate) fn inward<'a>(visit: &Visit, method: &'a Method, body: Body) -> kerne
     if visit.head.version < Version::HTTP_2 {
         return Err(Error::unsupported("CONTENT_TYPE_UNSUPPORTED", "gRPC needs HTTP/2; gRPC-Web and REST do not"));
     }
-    Ok(Call { method, headers: headers::rpc(&visit.head, &visit.call_id, visit.address)?, body, reading: visit.unread() })
+    Ok(Call { method, headers: headers::rpc(&visit.head, visit.call_id.header(), visit.address)?, body, reading: visit.unread() })
 }
 
 pub(crate) fn outward(reply: Reply) -> Reply {

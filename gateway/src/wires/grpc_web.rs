@@ -23,7 +23,7 @@ const TRAILERS: u8 = 0x80;
 
 /// Errors: those of the headers. Text that is not base64 breaks the body off, which the service's guard refuses.
 pub(crate) fn inward<'a>(visit: &Visit, method: &'a Method, body: Body) -> kernel::Result<Call<'a>> {
-    let headers = headers::rpc(&visit.head, &visit.call_id, visit.address)?;
+    let headers = headers::rpc(&visit.head, visit.call_id.header(), visit.address)?;
     let body = if visit.wire == (Wire::GrpcWeb { text: true }) { Body::new(FromText { body, held: BytesMut::new() }) } else { body };
     Ok(Call { method, headers, body, reading: visit.unread() })
 }

@@ -23,14 +23,14 @@ impl Wire {
     /// The wire that the content type belongs to; false when it is of a known family with an unknown codec.
     pub(crate) fn of(headers: &HeaderMap) -> (Self, bool) {
         let kind = media_type(headers).unwrap_or_default();
-        let (family, codec) = kind.split_once('+').unwrap_or((&kind, "proto"));
-        let wire = match family {
-            "application/grpc" => Self::Grpc,
-            "application/grpc-web" => Self::GrpcWeb { text: false },
-            "application/grpc-web-text" => Self::GrpcWeb { text: true },
-            _ => return (Self::Rest, true),
-        };
-        (wire, codec == "proto")
+        let (family, codec) = kind.split_once('+').unwrap_or((kind, "proto"));
+        let families = [
+            ("application/grpc", Self::Grpc),
+            ("application/grpc-web", Self::GrpcWeb { text: false }),
+            ("application/grpc-web-text", Self::GrpcWeb { text: true }),
+        ];
+        let wire = families.into_iter().find(|(known, _)| family.eq_ignore_ascii_case(known));
+        wire.map_or((Self::Rest, true), |(_, wire)| (wire, codec.eq_ignore_ascii_case("proto")))
     }
 
     /// The content type of this wire's answers.
@@ -44,12 +44,12 @@ impl Wire {
     }
 }
 
-/// The media type of the body, in lower case and without parameters. None when there is none, several, or no text.
-fn media_type(headers: &HeaderMap) -> Option<String> {
+/// The media type of the body, as it was written and without parameters. None when there is none, several, or no text.
+fn media_type(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (value, None) = (values.next()?, values.next()) else { return None };
-    let kind = value.to_str().ok()?.split(';').next()?;
-    Some(kind.trim().to_ascii_lowercase())
+    let kind = value.to_str().ok()?;
+    Some(kind.split_once(';').map_or(kind, |(kind, _)| kind).trim())
 }
 
 #[cfg(test)]

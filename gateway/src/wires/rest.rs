@@ -6,7 +6,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use kernel::Error;
-use rpc::Body;
+use rpc::{Body, Mark, Method};
 
 use super::media_type;
 use crate::call::{Answer, Call, Reading, Reply, Visit};
@@ -28,7 +28,7 @@ pub(crate) async fn inward<'a>(visit: &Visit, rule: &'a Rule, segments: &[&str],
     let values = rule.path.capture(segments)?;
     content(&rule.takes, &head.headers)?;
     let (body, claim) = envelope::read(body, rule.method.call.max_request_bytes, visit.claims()).await?;
-    let mut message = message(&rule.takes, body, &head.headers)?;
+    let mut message = message(rule, body, &head.headers)?;
     for (field, value) in rule.variables.iter().zip(values) {
         let name = || field.last().map(|field| field.name().to_owned()).unwrap_or_default();
         field.append(&value, &mut message).ok_or_else(|| bind::invalid(&name(), "does not fit its type"))?;
@@ -39,7 +39,7 @@ pub(crate) async fn inward<'a>(visit: &Visit, rule: &'a Rule, segments: &[&str],
             bind::header(name.as_str(), text, field.as_ref(), &mut message)?;
         }
     }
-    let mut headers = headers::rest(head, &visit.call_id, visit.address)?;
+    let mut headers = headers::rest(head, visit.call_id.header(), visit.address)?;
     for name in &rule.method.call.request_headers {
         if let (Some(value), Ok(name)) = (head.headers.get(name), HeaderName::try_from(name)) {
             headers.insert(name, value.clone());
@@ -70,7 +70,8 @@ fn is_json(headers: &HeaderMap) -> bool {
         let parameter = parameter.trim().to_ascii_lowercase();
         parameter.is_empty() || parameter.strip_prefix("charset=").is_some_and(|charset| charset.trim_matches('"') == "utf-8")
     };
-    media_type(headers).as_deref() == Some("application/json") && parameters.is_some_and(|mut parameters| parameters.all(is_utf8))
+    media_type(headers).is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"))
+        && parameters.is_some_and(|mut parameters| parameters.all(is_utf8))
 }
 
 fn unsupported() -> Refusal {
@@ -78,13 +79,13 @@ fn unsupported() -> Refusal {
     refusal.with(HeaderName::from_static("accept-post"), HeaderValue::from_static("application/json"))
 }
 
-fn message(takes: &Takes, body: Bytes, headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
-    match takes {
+fn message(rule: &Rule, body: Bytes, headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
+    match &rule.takes {
         Takes::Nothing if body.is_empty() => Ok(Vec::new()),
         Takes::Nothing => Err(Error::invalid("BODY_INVALID", "this call takes no body").into()),
-        Takes::Whole(form) => read(form, &body, headers),
+        Takes::Whole(form) => read(&rule.method, form, &body, headers),
         Takes::Field(number, form) => {
-            let inner = read(form, &body, headers)?;
+            let inner = read(&rule.method, form, &body, headers)?;
             let mut message = Vec::with_capacity(inner.len() + 16);
             protobuf::put(*number, &inner, &mut message);
             Ok(message)
@@ -92,12 +93,12 @@ fn message(takes: &Takes, body: Bytes, headers: &HeaderMap) -> Result<Vec<u8>, R
     }
 }
 
-fn read(form: &Form, body: &[u8], headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
+fn read(method: &Method, form: &Form, body: &[u8], headers: &HeaderMap) -> Result<Vec<u8>, Refusal> {
     match form {
         Form::Raw => Ok(json::pack_raw(single(headers, &header::CONTENT_TYPE)?.unwrap_or_default(), body)),
         Form::Json(_) if body.is_empty() => Ok(Vec::new()),
         Form::Json(_) if !headers.contains_key(header::CONTENT_TYPE) => Err(unsupported()),
-        Form::Json(codec) => Ok(codec.read(body)?),
+        Form::Json(codec) => Ok(codec.read(body, || method.mark(Mark::JsonFallback))?),
     }
 }
 
@@ -119,7 +120,7 @@ pub(crate) async fn outward(visit: &Visit, rules: &Rules, rule: &Rule, reply: Re
     let text = |number: Option<u32>| number.and_then(|number| protobuf::find(&message, &[number])).filter(|text| !text.is_empty());
     let etag = text(rule.gives.etag).and_then(|etag| HeaderValue::from_bytes(etag).ok());
     let is_known = etag.as_ref().is_some_and(|etag| is_read(&visit.head.method) && knows(&visit.head.headers, etag));
-    let mut response = if is_known { not_modified() } else { content_of(&rule.gives.form, &message, max_bytes)? };
+    let mut response = if is_known { not_modified() } else { content_of(rule, &message)? };
     let location = text(rule.gives.made).and_then(|name| rules.location(&rule.method.area, std::str::from_utf8(name).ok()?));
     let headers = response.headers_mut();
     headers.extend(location.and_then(|path| HeaderValue::try_from(path).ok()).map(|path| (header::LOCATION, path)));
@@ -128,12 +129,12 @@ pub(crate) async fn outward(visit: &Visit, rules: &Rules, rule: &Rule, reply: Re
     Ok(response)
 }
 
-fn content_of(form: &Form, message: &[u8], max_bytes: usize) -> kernel::Result<Response<Body>> {
-    let codec = match form {
+fn content_of(rule: &Rule, message: &[u8]) -> kernel::Result<Response<Body>> {
+    let codec = match &rule.gives.form {
         Form::Json(codec) => codec,
         Form::Raw => return Ok(raw(message)),
     };
-    let mut response = Response::new(Body::new(Full::new(text(codec, message, max_bytes)?)));
+    let mut response = Response::new(Body::new(Full::new(text(&rule.method, codec, message)?)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
@@ -149,9 +150,9 @@ fn raw(message: &[u8]) -> Response<Body> {
     response
 }
 
-fn text(codec: &Codec, message: &[u8], max_bytes: usize) -> kernel::Result<Bytes> {
-    let text = codec.write(message)?;
-    let is_too_large = text.len() > max_bytes.saturating_mul(JSON_GROWTH);
+fn text(method: &Method, codec: &Codec, message: &[u8]) -> kernel::Result<Bytes> {
+    let text = codec.write(message, || method.mark(Mark::JsonFallback))?;
+    let is_too_large = text.len() > method.call.max_answer_bytes.saturating_mul(JSON_GROWTH);
     if is_too_large { Err(Error::internal("ANSWER_TOO_LARGE", "the answer is too large as JSON")) } else { Ok(text.into()) }
 }
 

@@ -86,7 +86,7 @@ fn query(input: &[u8]) {
 fn json(input: &[u8]) {
     for ask in asks() {
         let dynamic = rpc::json_to_wire(&ask, input);
-        let read = Codec::of(ask.clone()).read(input);
+        let read = Codec::of(ask.clone()).read(input, || ());
         assert_eq!(read.is_ok(), dynamic.is_ok(), "{} of {input:?}", ask.name());
         if let (Ok(read), Ok(dynamic)) = (read, dynamic) {
             assert_eq!(rpc::wire_to_json(&ask, &read).unwrap(), rpc::wire_to_json(&ask, &dynamic).unwrap());
@@ -103,7 +103,7 @@ fn wire(input: &[u8]) {
         assert!(kept.len() <= input.len() + 8 && protobuf::find(&kept, &[5, 2]).is_none());
     }
     for ask in asks() {
-        if let Ok(text) = Codec::of(ask.clone()).write(input) {
+        if let Ok(text) = Codec::of(ask.clone()).write(input, || ()) {
             serde_json::from_slice::<serde_json::Value>(&text).unwrap();
         }
     }
@@ -116,7 +116,7 @@ fn timeout(input: &[u8]) {
     let _inside = runtime.enter();
     for name in ["connect-timeout-ms", "grpc-timeout"] {
         let head = Request::get("/x").header(name, &value).body(()).unwrap().into_parts().0;
-        let Ok(inward) = headers::rest(&head, "call-0001", None) else { continue };
+        let Ok(inward) = headers::rest(&head, HeaderValue::from_static("call-0001"), None) else { continue };
         // What is made of milliseconds is a deadline; what comes as one is judged by the service.
         let deadline = rpc::Deadline::of(method, &inward);
         assert!(deadline.is_ok() || name == "grpc-timeout", "{value:?}");

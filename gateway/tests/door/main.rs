@@ -5,6 +5,7 @@
 mod bodies;
 mod browser;
 mod codecs;
+mod counted;
 mod headers;
 mod identity;
 mod openapi;

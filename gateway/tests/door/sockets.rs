@@ -62,3 +62,22 @@ async fn a_body_that_is_refused_unread_still_gets_its_answer() {
     let answers = exchange(&[request(suspend, "content-type: application/json\r\n", &long)]).await;
     assert!(answers[0].starts_with("HTTP/1.1 413") && answers[0].contains("MESSAGE_TOO_LARGE"), "{}", answers[0]);
 }
+
+#[tokio::test]
+async fn whoever_still_sends_a_refused_body_reads_the_refusal() {
+    let door = Door::with(Config { secure_cookies: false, ..Config::default() });
+    let listener = Listener::bind("127.0.0.1:0", Caps::default()).await.unwrap();
+    let address = listener.address();
+    tokio::spawn(listener.serve(door.http(), std::future::pending()));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = "POST /api/core/probe/apps/acme/things/one:suspend HTTP/1.1\r\nhost: here\r\ncontent-type: application/json\r\n";
+    stream.write_all(format!("{head}content-length: 200000\r\n\r\n").as_bytes()).await.unwrap();
+    // The answer is there, and the server done with this connection, before the body is.
+    stream.readable().await.unwrap();
+    for _ in 0..10 {
+        stream.write_all(&[b'x'; 20_000]).await.unwrap();
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("MESSAGE_TOO_LARGE"), "{answer}");
+}
