@@ -10,6 +10,7 @@ use storage::{Change, Find, Once, Seen, Target};
 use tonic::{Request, Response, Status};
 
 use crate::domain::app::{App, Mode, State};
+use crate::events;
 use crate::founding::Wish;
 use crate::records::{APP, Claim, Holding};
 use crate::state::{Core, timestamp};
@@ -48,7 +49,8 @@ impl AppsService for Apps {
         let digest = id::digest(&[&mask.paths.join(","), &app.display_name, &app.description]);
         let once = Once::of(&ask.request_id, digest)?;
         let now = self.0.clock.now();
-        let saved = self.change(&cx, once, &app.etag, |seen| seen.described(&mask.paths, &app.display_name, &app.description, now)).await?;
+        let way = ("identity.app.updated", once, app.etag.as_str());
+        let saved = self.change(&cx, way, |seen| seen.described(&mask.paths, &app.display_name, &app.description, now)).await?;
         Ok(Response::new(pb::UpdateAppResponse { app: Some(show(&cx, &saved)) }))
     }
 
@@ -56,14 +58,14 @@ impl AppsService for Apps {
         let (cx, ask) = request.open()?;
         check_not_platform(&cx)?;
         let now = self.0.clock.now();
-        let saved = self.change(&cx, None, &ask.etag, |app| app.paused(&ask.reason, now)).await?;
+        let saved = self.change(&cx, ("identity.app.paused", None, &ask.etag), |app| app.paused(&ask.reason, now)).await?;
         Ok(Response::new(pb::PauseAppResponse { app: Some(show(&cx, &saved)) }))
     }
 
     async fn resume_app(&self, request: Request<pb::ResumeAppRequest>) -> Result<Response<pb::ResumeAppResponse>, Status> {
         let (cx, ask) = request.open()?;
         let now = self.0.clock.now();
-        let saved = self.change(&cx, None, &ask.etag, |app| app.resumed(now)).await?;
+        let saved = self.change(&cx, ("identity.app.resumed", None, &ask.etag), |app| app.resumed(now)).await?;
         Ok(Response::new(pb::ResumeAppResponse { app: Some(show(&cx, &saved)) }))
     }
 
@@ -75,14 +77,14 @@ impl AppsService for Apps {
             return Err(error.field("confirm", "must be the app's id").into());
         }
         let now = self.0.clock.now();
-        let saved = self.change(&cx, None, &ask.etag, |app| Ok(app.deleted(now))).await?;
+        let saved = self.change(&cx, ("identity.app.deleted", None, &ask.etag), |app| Ok(app.deleted(now))).await?;
         Ok(Response::new(pb::DeleteAppResponse { app: Some(show(&cx, &saved)) }))
     }
 
     async fn undelete_app(&self, request: Request<pb::UndeleteAppRequest>) -> Result<Response<pb::UndeleteAppResponse>, Status> {
         let (cx, ask) = request.open()?;
         let now = self.0.clock.now();
-        let saved = self.change(&cx, None, &ask.etag, |app| app.undeleted(now)).await?;
+        let saved = self.change(&cx, ("identity.app.undeleted", None, &ask.etag), |app| app.undeleted(now)).await?;
         Ok(Response::new(pb::UndeleteAppResponse { app: Some(show(&cx, &saved)) }))
     }
 
@@ -98,19 +100,30 @@ impl AppsService for Apps {
         let mut apps = Vec::with_capacity(found.items.len());
         for claim in found.items {
             let inside = cx.enter(Tenant::parse(&claim.body.app_id)?)?;
-            // One that is still being made has no document yet.
-            apps.extend(self.0.store.get::<App>(&inside, APP).await?.map(|app| show(&inside, &app)));
+            // One that is still being made has no document yet, and of one that is gone only the id is kept.
+            let app = self.0.store.get::<App>(&inside, APP).await?.filter(|app| app.body.is_there());
+            apps.extend(app.map(|app| show(&inside, &app)));
         }
         Ok(Response::new(pb::ListAllAppsResponse { apps, next_page_token: found.next_token }))
     }
 }
 
 impl Apps {
-    /// Changes the app of `cx`.
-    async fn change(&self, cx: &Cx, once: Option<Once>, etag: &str, rule: impl Fn(&App) -> Result<App> + Send + Sync) -> Result<Seen<App>> {
+    /// Changes the app of `cx`. `way` is the kind of the event, the request id, if any, and the etag.
+    async fn change(
+        &self,
+        cx: &Cx,
+        way: (&'static str, Option<Once>, &str),
+        rule: impl Fn(&App) -> Result<App> + Send + Sync,
+    ) -> Result<Seen<App>> {
+        let (kind, once, etag) = way;
         let (etag, name) = (Etag::parse(etag)?, cx.tenant().name());
-        let target = Target { id: APP, name: &name };
-        self.0.store.change::<App>(cx, target, once, etag, |app| Ok(Change::of(rule(app)?))).await
+        let change = |app: &App| {
+            let next = Some(app).filter(|app| app.is_there()).map_or_else(|| Err(Error::not_found(&name)), &rule)?;
+            let event = (next != *app).then(|| events::app_changed(cx, kind, &next));
+            Ok(event.into_iter().fold(Change::of(next), Change::event))
+        };
+        self.0.store.change::<App>(cx, Target { id: APP, name: &name }, once, etag, change).await
     }
 
     /// The apps in whose staff the caller is. Each is read in its own tenant, with the membership that lets the caller in.
@@ -145,7 +158,7 @@ fn show(cx: &Cx, app: &Seen<App>) -> pb::App {
         state: match app.body.state {
             State::Active => pb::AppState::Active,
             State::Paused => pb::AppState::Paused,
-            State::Deleted => pb::AppState::Deleted,
+            State::Deleted | State::Purging | State::Purged => pb::AppState::Deleted,
         }
         .into(),
         create_time: timestamp(app.body.created_at),

@@ -10,6 +10,7 @@ use crate::domain::app::App;
 use crate::domain::email::Email;
 use crate::domain::membership::{INVITATION_SECONDS, Invited, Membership, State};
 use crate::domain::team::Team;
+use crate::events;
 use crate::records::STAFF;
 use crate::state::{Core, user_name};
 
@@ -48,7 +49,8 @@ impl Core {
         let invited = Invited { email_norm: None, by: cx.actor(), generation: 1, ends_at };
         let roles = roles.iter().map(|role| (*role).to_owned()).collect();
         let membership = Membership::invited(STAFF, roles, true, invited, now);
-        let seen = self.store.insert(cx, &id, Change::of(membership)).await?;
+        let event = events::membership_changed(cx, "identity.membership.invited", (&id, None), events::doer(cx));
+        let seen = self.store.insert(cx, &id, Change::of(membership).event(event)).await?;
         let secret = BASE64_URL_SAFE_NO_PAD.encode(self.invitation_secret(cx, app, &seen)?);
         Ok(format!("{PREFIX}{id}.{secret}"))
     }
@@ -82,7 +84,9 @@ impl Core {
         loop {
             let seen = self.check_invitation(cx, app, invitation).await?;
             let Some(redeemed) = self.redeemed(cx, &seen, account)? else { return Ok(None) };
-            match self.store.replace(cx, &seen, Change::of(Membership { seat, ..redeemed })).await {
+            let event =
+                events::membership_changed(cx, "identity.membership.accepted", (&seen.id, redeemed.subject.as_deref()), events::doer(cx));
+            match self.store.replace(cx, &seen, Change::of(Membership { seat, ..redeemed }).event(event)).await {
                 Err(error) if taken(&error) == Some("team_seat") => seat += 1,
                 Err(error) if error.kind() == Kind::Stale => {}
                 written => return written.map(Some),
@@ -102,7 +106,8 @@ impl Core {
     /// Opens an invitation again that was spent on an account which did not come to be.
     pub(crate) async fn give_back(&self, cx: &Cx, spent: &Seen<Membership>) -> Result<()> {
         let offer = Membership { state: State::Invited, subject: None, home: None, seat: 0, ..spent.body.clone() };
-        match self.store.replace(cx, spent, Change::of(offer)).await {
+        let event = events::membership_changed(cx, "identity.membership.changed", (&spent.id, None), events::doer(cx));
+        match self.store.replace(cx, spent, Change::of(offer).event(event)).await {
             // The same account's own repeat came first.
             Err(error) if error.kind() == Kind::Stale => Ok(()),
             replaced => replaced.map(drop),
@@ -124,9 +129,13 @@ impl Core {
                 Some(team) => {
                     let owners = team.body.owners.iter().cloned().chain([subject.to_owned()]).collect();
                     let appointed = Team { owners, updated_at: now.micros(), ..team.body.clone() };
-                    self.store.replace(cx, &team, Change::of(appointed)).await
+                    let event = events::staff_changed(cx, "identity.team.owners_changed", events::doer(cx));
+                    self.store.replace(cx, &team, Change::of(appointed).event(event)).await
                 }
-                None => self.store.insert(cx, STAFF, Change::of(Team::staff(vec![subject.to_owned()], now))).await,
+                None => {
+                    let event = events::staff_changed(cx, "identity.team.created", events::doer(cx));
+                    self.store.insert(cx, STAFF, Change::of(Team::staff(vec![subject.to_owned()], now)).event(event)).await
+                }
             };
             match written {
                 Err(race) if matches!(race.kind(), Kind::Stale | Kind::Exists) => {}

@@ -13,6 +13,7 @@ use crate::domain::refresh::Token;
 use crate::domain::session::Session;
 use crate::domain::signing_key::{self, SigningKey};
 use crate::domain::token::{AUDIENCE, Claims, LIFETIME_SECONDS};
+use crate::events;
 use crate::state::{Core, random, session_name, timestamp, user_name};
 
 /// What an access token says beyond the app it is for.
@@ -65,6 +66,8 @@ impl Core {
             session: session_name(cx.tenant(), &session.id),
             user: user_name(cx.tenant(), &session.body.user),
             aal: session.body.aal(),
+            remembered: session.body.remember,
+            device_token: String::new(),
         })
     }
 
@@ -100,7 +103,7 @@ impl Core {
     /// The first key of an app, under an id that a repeat meets again.
     pub(crate) async fn ensure_signing_key(&self, inside: &Cx, app: &App) -> Result<()> {
         let first = self.new_key(inside, app, "0")?;
-        self.keep_key(inside, first).await.map(drop)
+        self.keep_key(inside, Change::of(first)).await.map(drop)
     }
 
     /// The key after the newest of these (newest first): one insert under an id derived from that one, so that two who
@@ -110,14 +113,16 @@ impl Core {
             Some(newest) if newest.is_waiting(self.clock.now()) => Ok(newest.clone()),
             newest => {
                 let after = newest.map_or("0", |newest| newest.kid.as_str());
-                self.keep_key(cx, self.new_key(cx, app, after)?.succeeding()).await
+                let next = self.new_key(cx, app, after)?.succeeding();
+                let event = events::signing_key_rotated(cx, &next.kid);
+                self.keep_key(cx, Change::of(next).event(event)).await
             }
         }
     }
 
-    async fn keep_key(&self, cx: &Cx, key: SigningKey) -> Result<SigningKey> {
-        let kid = key.kid.clone();
-        match self.store.insert(cx, &kid, Change::of(key)).await {
+    async fn keep_key(&self, cx: &Cx, key: Change<SigningKey>) -> Result<SigningKey> {
+        let kid = key.body().kid.clone();
+        match self.store.insert(cx, &kid, key).await {
             Err(taken) if taken.kind() == Kind::Exists => Ok(self.store.get::<SigningKey>(cx, &kid).await?.ok_or(taken)?.body),
             inserted => Ok(inserted?.body),
         }

@@ -4,6 +4,7 @@
 mod apps;
 mod auth;
 mod config;
+mod device;
 mod domain;
 mod events;
 mod founding;
@@ -13,7 +14,9 @@ mod introspection;
 mod invitations;
 mod issue;
 mod me;
+mod offline;
 mod platform;
+mod purge;
 mod records;
 mod refresh;
 mod registration;
@@ -21,10 +24,13 @@ mod seal;
 mod sessions;
 mod sign_in;
 mod signing_keys;
+mod sources;
 mod standing;
 mod state;
+mod tidy;
 mod tokens;
 mod users;
+mod workers;
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,6 +49,7 @@ use storage::Store;
 use tonic::service::Routes;
 
 pub use config::Config;
+pub use offline::{define, end_sessions, founded};
 
 use crate::state::Core;
 
@@ -69,6 +76,10 @@ pub struct Identity {
     pub verifier: Arc<dyn Verifier>,
     /// What the operator at the machine itself may do.
     pub operators: Operators,
+    /// What it hears of its own and of others' changes.
+    pub subscribers: Vec<Arc<dyn ::events::Subscriber>>,
+    /// What finishes work whose time has come: half-made apps, deleted apps and people.
+    pub workers: Vec<Arc<dyn ::events::Worker>>,
 }
 
 /// The rights of whoever holds the machine.
@@ -89,6 +100,7 @@ pub async fn start(start: Start) -> Result<Identity> {
         pool: hashing::Pool::new(start.config.hashing_threads)?,
         master: seal::Master::from_bytes(start.sealing_key),
         store: start.store,
+        sources: sources::Sources::default(),
         clock: start.clock,
         config: start.config,
         public_url: start.public_url,
@@ -103,7 +115,13 @@ pub async fn start(start: Start) -> Result<Identity> {
         .add_service(TokensServiceServer::new(tokens::Tokens(core.clone())))
         .add_service(SigningKeysServiceServer::new(signing_keys::SigningKeys(core.clone())));
     let service = Service { name: "identity", routes };
-    Ok(Identity { service, verifier: Arc::new(introspection::Introspection(core.clone())), operators: Operators(core) })
+    Ok(Identity {
+        service,
+        verifier: Arc::new(introspection::Introspection(core.clone())),
+        subscribers: vec![Arc::new(tidy::Tidy(core.clone()))],
+        workers: workers::all(&core),
+        operators: Operators(core),
+    })
 }
 
 impl fmt::Debug for Identity {

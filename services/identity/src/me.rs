@@ -9,11 +9,12 @@ use rpc::Open;
 use storage::{Change, Find, Once, Target};
 use tonic::{Request, Response, Status};
 
-use crate::auth::{password, profile};
+use crate::auth::{address, password, profile};
 use crate::domain::email::Email;
 use crate::domain::password::Password;
 use crate::domain::session::{EndReason, Session};
 use crate::domain::user::User;
+use crate::events;
 use crate::state::{Core, user_name};
 use crate::users::show;
 
@@ -41,7 +42,11 @@ impl MeService for Me {
         let saved = self
             .0
             .store
-            .change::<User>(&cx, target, once, etag, |user| Ok(Change::of(user.with_profile(&mask.paths, &profile, now)?)))
+            .change::<User>(&cx, target, once, etag, |user| {
+                let next = user.with_profile(&mask.paths, &profile, now)?;
+                let event = events::user_changed(&cx, "identity.user.updated", caller, &next);
+                Ok(Change::of(next).event(event))
+            })
             .await?;
         Ok(Response::new(pb::UpdateMeResponse { user: Some(show(&cx, &saved)) }))
     }
@@ -71,15 +76,16 @@ impl MeService for Me {
     }
 
     async fn change_password(&self, request: Request<pb::ChangePasswordRequest>) -> Result<Response<pb::ChangePasswordResponse>, Status> {
+        let address = address(&request);
         let (cx, ask) = request.open()?;
         let app = self.0.app(&cx).await?;
         let user = self.0.user(&cx, &cx.caller()?.id).await?;
         let email = Email { address: user.body.email.address.clone(), norm: user.body.email.norm.clone() };
         let chosen = password(&ask.new_password, &email, cx.tenant()).map_err(of_the_new)?;
-        self.0.prove(&cx, &user, Password::presented(&ask.current_password)).await?;
+        self.0.prove(&cx, &user, Password::presented(&ask.current_password), address).await?;
         let phc = self.0.pool.hash(cx.tenant(), chosen).await?;
         let next = user.body.with_password(phc, self.0.clock.now());
-        let session = self.0.renew(&cx, &app, &user, next).await?;
+        let session = self.0.renew(&cx, &app, &user, (next, "identity.user.password_changed")).await?;
         Ok(Response::new(pb::ChangePasswordResponse { session: Some(session) }))
     }
 
@@ -90,7 +96,8 @@ impl MeService for Me {
         let (cx, _) = request.open()?;
         let app = self.0.app(&cx).await?;
         let user = self.0.user(&cx, &cx.caller()?.id).await?;
-        let session = self.0.renew(&cx, &app, &user, user.body.cut(self.0.clock.now())).await?;
+        let next = (user.body.cut(self.0.clock.now()), "identity.user.sessions_cut");
+        let session = self.0.renew(&cx, &app, &user, next).await?;
         Ok(Response::new(pb::RevokeMyOtherSessionsResponse { session: Some(session) }))
     }
 }

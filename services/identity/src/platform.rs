@@ -4,7 +4,8 @@ use kernel::{Cx, Kind, Result, Tenant};
 use storage::Change;
 
 use crate::domain::app::{App, Mode};
-use crate::records::Installation;
+use crate::founding::Founder;
+use crate::records::{Claim, ClaimState, Installation};
 use crate::state::Core;
 
 impl Core {
@@ -18,8 +19,16 @@ impl Core {
             inserted => drop(inserted?),
         }
         let platform = Cx::system(Tenant::platform(), "start");
-        self.furnish(&platform, App::created("Platform", "", Mode::Live, now)?).await?;
-        Ok(())
+        self.furnish(&platform, App::created("Platform", "", Mode::Live, now)?, &Founder::default()).await?;
+        let claim = Claim {
+            state: ClaimState::Confirmed,
+            app_id: Tenant::platform().as_str().to_owned(),
+            by: system.actor(),
+            digest: String::new(),
+            created_at: now.micros(),
+            draft: None,
+        };
+        self.ensure(&system, Tenant::platform().as_str(), Change::of(claim)).await.map(drop)
     }
 
     /// Invites somebody to operate the installation, with every operator right. The secret is told once.

@@ -4,13 +4,14 @@ use kernel::Time;
 use serde::{Deserialize, Serialize};
 use storage::{Collection, Index, KeyType, Keys, Record, Store};
 
-use crate::domain::app::App;
+use crate::domain::app::{App, State as AppState};
 use crate::domain::guard::Guard;
 use crate::domain::membership::{Membership, State as MembershipState};
-use crate::domain::session::Session;
+use crate::domain::session::{Session, State as SessionState};
 use crate::domain::signing_key::SigningKey;
 use crate::domain::team::Team;
-use crate::domain::user::User;
+use crate::domain::user::{State as UserState, User};
+use crate::founding::Draft;
 
 /// Id of an app's own document in its tenant.
 pub(crate) const APP: &str = "app";
@@ -21,6 +22,8 @@ pub(crate) const STAFF: &str = "staff";
 const SESSION_KEPT_SECONDS: i64 = 7 * 24 * 3600;
 /// Seconds that failures are remembered after the last one.
 const GUARD_KEPT_SECONDS: i64 = 24 * 3600;
+/// Seconds after which the making of an app counts as interrupted.
+const CLAIM_SECONDS: i64 = 10 * 60;
 /// Seconds that an intent to create an app is recognised.
 const INTENT_KEPT_SECONDS: i64 = 30 * 24 * 3600;
 
@@ -56,6 +59,9 @@ pub(crate) struct Claim {
     /// SHA-256 of what was asked for, in hex: a repeat must ask for the same.
     pub(crate) digest: String,
     pub(crate) created_at: i64,
+    /// What the app is to be; kept until it is.
+    #[serde(default)]
+    pub(crate) draft: Option<Draft>,
 }
 
 /// How far the making of an app has come.
@@ -65,6 +71,8 @@ pub(crate) enum ClaimState {
     Claimed,
     /// The app is complete.
     Confirmed,
+    /// Whoever wished for it is gone; the id stays taken.
+    Abandoned,
 }
 
 impl Record for Claim {
@@ -78,6 +86,11 @@ impl Record for Claim {
 
     fn keys(&self) -> Keys {
         Keys::new().with("app", self.app_id.as_str())
+    }
+
+    fn due(&self) -> Option<Time> {
+        let waits = self.state == ClaimState::Claimed && self.draft.is_some();
+        waits.then(|| Time::from_micros(self.created_at).plus_seconds(CLAIM_SECONDS))
     }
 }
 
@@ -133,6 +146,14 @@ impl Record for App {
     fn keys(&self) -> Keys {
         Keys::new()
     }
+
+    fn due(&self) -> Option<Time> {
+        match self.state {
+            AppState::Deleted => self.purge_at(),
+            AppState::Purging => Some(Time::from_micros(self.updated_at)),
+            AppState::Active | AppState::Paused | AppState::Purged => None,
+        }
+    }
 }
 
 impl Record for User {
@@ -145,7 +166,16 @@ impl Record for User {
     };
 
     fn keys(&self) -> Keys {
-        Keys::new().with("email", self.email.norm.as_str()).with("created", self.created_at)
+        let email = Some(self.email.norm.as_str()).filter(|norm| !norm.is_empty());
+        Keys::new().maybe("email", email).with("created", self.created_at)
+    }
+
+    fn due(&self) -> Option<Time> {
+        match self.state {
+            UserState::Deleted => self.purge_at(),
+            UserState::Purging => Some(Time::from_micros(self.updated_at)),
+            UserState::Active | UserState::Disabled | UserState::Purged => None,
+        }
     }
 }
 
@@ -164,21 +194,25 @@ impl Record for Guard {
 impl Record for Session {
     const KIND: Collection = Collection {
         name: "sessions",
-        keys: &[("user", KeyType::Str), ("created", KeyType::I64)],
+        version: 2,
+        keys: &[("user", KeyType::Str), ("created", KeyType::I64), ("open", KeyType::Str)],
         indexes: &[
             Index { name: "user_created", keys: &["user", "created"], unique: false },
             Index { name: "created", keys: &["created"], unique: false },
+            // By person, those alone that nobody has marked as ended.
+            Index { name: "open", keys: &["open"], unique: false },
         ],
         max_bytes: 16 * 1024,
         ..PLAIN
     };
 
     fn keys(&self) -> Keys {
-        Keys::new().with("user", self.user.as_str()).with("created", self.created_at)
+        let open = Some(self.user.as_str()).filter(|_| self.state == SessionState::Active);
+        Keys::new().with("user", self.user.as_str()).with("created", self.created_at).maybe("open", open)
     }
 
     fn expires(&self) -> Option<Time> {
-        Some(Time::from_micros(self.ends_at).plus_seconds(SESSION_KEPT_SECONDS))
+        Some(Time::from_micros(self.over_at()).plus_seconds(SESSION_KEPT_SECONDS))
     }
 }
 
@@ -193,8 +227,10 @@ impl Record for Team {
 impl Record for Membership {
     const KIND: Collection = Collection {
         name: "memberships",
-        keys: &[("team", KeyType::Str), ("subject", KeyType::Str), ("seat", KeyType::I64)],
+        version: 2,
+        keys: &[("team", KeyType::Str), ("subject", KeyType::Str), ("seat", KeyType::I64), ("created", KeyType::I64)],
         indexes: &[
+            Index { name: "team_created", keys: &["team", "created"], unique: false },
             Index { name: "team_subject", keys: &["team", "subject"], unique: true },
             Index { name: "team_seat", keys: &["team", "seat"], unique: true },
         ],
@@ -208,6 +244,7 @@ impl Record for Membership {
             .with("team", self.team.as_str())
             .maybe("subject", self.subject.as_deref().filter(|_| active))
             .maybe("seat", Some(self.seat).filter(|_| active))
+            .with("created", self.created_at)
     }
 }
 

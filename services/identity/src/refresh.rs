@@ -58,7 +58,7 @@ impl Core {
             if session.body.state == State::Ended {
                 return Ok(());
             }
-            let event = events::session_ended(cx.tenant(), &session.id, &session.body.user, reason);
+            let event = events::session_ended(cx, &session.id, &session.body.user, reason);
             let change = Change::of(session.body.ended(reason, self.clock.now())).event(event);
             match self.store.replace(cx, &session, change).await {
                 Err(race) if race.kind() == Kind::Stale => match self.store.get::<Session>(cx, &session.id).await? {

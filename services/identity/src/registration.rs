@@ -1,16 +1,18 @@
 //! Making an account: the address decides by a unique index, an invitation by one write, the password by its hash.
 
+use std::net::IpAddr;
+
 use kernel::{Cx, Error, Kind, Result, id};
 use storage::{Change, Once, Remembered, Seen};
 
 use crate::domain::app::App;
 use crate::domain::email::Email;
 use crate::domain::password::Password;
-use crate::domain::session::{Device, Session};
+use crate::domain::session::Device;
 use crate::domain::user::{Profile, User};
 use crate::events;
 use crate::invitations::Invitation;
-use crate::sign_in::Door;
+use crate::sign_in::{Arrival, Door};
 use crate::state::Core;
 
 /// A person's wish for an account.
@@ -21,6 +23,8 @@ pub(crate) struct Registration {
     pub(crate) invitation: Option<Invitation>,
     pub(crate) device: Device,
     pub(crate) request_id: String,
+    /// Where the call comes from, as far as that is known.
+    pub(crate) address: Option<IpAddr>,
 }
 
 impl Registration {
@@ -33,8 +37,8 @@ impl Registration {
 
 impl Core {
     /// Makes the account and signs the person in.
-    /// Errors: `EMAIL_TAKEN`, `REGISTRATION_CLOSED`, `INVITATION_DEAD`, `HASHING_BUSY`, `REQUEST_ID_REUSED`.
-    pub(crate) async fn register(&self, cx: &Cx, app: &Seen<App>, wish: Registration) -> Result<Seen<Session>> {
+    /// Errors: `EMAIL_TAKEN`, `REGISTRATION_CLOSED`, `INVITATION_DEAD`, `HASHING_BUSY`, `TRY_LATER`, `REQUEST_ID_REUSED`.
+    pub(crate) async fn register(&self, cx: &Cx, app: &Seen<App>, wish: Registration) -> Result<Arrival> {
         if !self.config.registration_open && wish.invitation.is_none() {
             return Err(Error::refused("REGISTRATION_CLOSED", "people join this app by invitation only"));
         }
@@ -43,18 +47,27 @@ impl Core {
             request => id::derived("usr", &[cx.tenant().as_str(), &cx.actor(), "Register", request]),
         };
         let before = self.store.get::<User>(cx, &id).await?;
+        let account = (cx.tenant().as_str(), wish.email.norm.as_str());
+        let mut network = self.sources.begin(wish.address, account, false, self.clock.now())?;
         let user = match (before, &wish.invitation) {
-            (Some(user), _) => self.registered_before(cx, user, &wish).await?,
-            (None, Some(invitation)) => self.invited_account(cx, app, &id, (&wish, invitation)).await?,
-            (None, None) => self.new_account(cx, &id, &wish).await?,
+            (Some(user), _) => self.registered_before(cx, user, &wish).await,
+            (None, Some(invitation)) => self.invited_account(cx, app, &id, (&wish, invitation)).await,
+            (None, None) => self.new_account(cx, &id, &wish).await,
         };
+        if user.as_ref().is_err_and(|error| error.reason() == "EMAIL_TAKEN") {
+            // Whoever asks for one address after another learns who has an account here.
+            network.failed(self.clock.now());
+        }
+        let user = user?;
         if let Some(invitation) = &wish.invitation {
             // Also for an account that was there: only its own invitation makes it staff, and a parallel repeat that failed
             // may have given that back.
             self.redeem(cx, app, invitation, (&id, &wish.email)).await?;
             self.join_staff(cx, &id).await?;
         }
-        self.open_session(cx, app, &user, Door { device: &wish.device, request_id: &wish.request_id }).await
+        let door = Door { device: &wish.device, request_id: &wish.request_id, failures: 0 };
+        let session = self.open_session(cx, app, &user, door).await?;
+        Ok(Arrival { session, device_token: self.remember_device(cx, app, &user, None)? })
     }
 
     /// The invitation is spent before the account is made: of many who hand it in, one gets in. When no account comes of
@@ -102,7 +115,7 @@ impl Core {
             return Err(request_id_reused());
         }
         // Like any other guess at this password.
-        match self.prove(cx, &user, Some(wish.password.clone())).await {
+        match self.prove(cx, &user, Some(wish.password.clone()), wish.address).await {
             Err(wrong) if wrong.reason() == "CREDENTIALS_INVALID" => Err(request_id_reused()),
             proven => proven.map(|()| user),
         }

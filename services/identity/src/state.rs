@@ -11,12 +11,14 @@ use crate::domain::user::User;
 use crate::hashing::Pool;
 use crate::records::{APP, Installation};
 use crate::seal::{DataKey, Master};
+use crate::sources::Sources;
 
 /// Shared by all resources; immutable after start.
 pub(crate) struct Core {
     pub(crate) store: Store,
     pub(crate) pool: Pool,
     pub(crate) master: Master,
+    pub(crate) sources: Sources,
     pub(crate) clock: Clock,
     pub(crate) config: Config,
     /// Where browsers reach the gateway; tokens name their issuer below it.
@@ -26,7 +28,7 @@ pub(crate) struct Core {
 impl Core {
     /// The app of this call. Errors: `NOT_FOUND` when there is none.
     pub(crate) async fn app(&self, cx: &Cx) -> Result<Seen<App>> {
-        let found = self.store.get::<App>(cx, APP).await?;
+        let found = self.store.get::<App>(cx, APP).await?.filter(|app| app.body.is_there());
         found.ok_or_else(|| Error::not_found(&cx.tenant().name()))
     }
 
@@ -39,7 +41,7 @@ impl Core {
 
     /// A person of this call's app.
     pub(crate) async fn user(&self, cx: &Cx, id: &str) -> Result<Seen<User>> {
-        let found = self.store.get::<User>(cx, id).await?;
+        let found = self.store.get::<User>(cx, id).await?.filter(|user| user.body.is_there());
         found.ok_or_else(|| Error::not_found(&user_name(cx.tenant(), id)))
     }
 

@@ -39,7 +39,7 @@ impl UsersService for Users {
         let page = Page::of(ask.page_size, ask.page_token)?;
         let question = Find { index: "created", prefix: vec![], range: None, descending: true, page: &page };
         let found = self.0.store.find::<User>(&cx, question).await?;
-        let users = found.items.iter().map(|user| show(&cx, user)).collect();
+        let users = found.items.iter().filter(|user| user.body.is_there()).map(|user| show(&cx, user)).collect();
         Ok(Response::new(pb::ListUsersResponse { users, next_page_token: found.next_token }))
     }
 
@@ -49,42 +49,61 @@ impl UsersService for Users {
         let profile = profile(user.profile.unwrap_or_default());
         let once = Once::of(&ask.request_id, profile.digest(&mask.paths))?;
         let now = self.0.clock.now();
-        let saved = self.change(&cx, &user.name, (once, &user.etag), |user| user.with_profile(&mask.paths, &profile, now)).await?;
+        let way = ("identity.user.updated", once, user.etag.as_str());
+        let saved = self.change(&cx, &user.name, way, |user| user.with_profile(&mask.paths, &profile, now)).await?;
         Ok(Response::new(pb::UpdateUserResponse { user: Some(show(&cx, &saved)) }))
     }
 
     async fn disable_user(&self, request: Request<pb::DisableUserRequest>) -> Result<Response<pb::DisableUserResponse>, Status> {
         let (cx, ask) = request.open()?;
-        let caller = cx.caller()?;
-        if ask.name == user_name(&caller.home, &caller.id) {
-            return Err(Error::refused("OWN_ACCOUNT", "nobody disables their own account").into());
-        }
+        check_other(&cx, &ask.name)?;
         let now = self.0.clock.now();
-        let saved = self.change(&cx, &ask.name, (None, &ask.etag), |user| Ok(user.disabled(now))).await?;
+        let saved = self.change(&cx, &ask.name, ("identity.user.disabled", None, &ask.etag), |user| user.disabled(now)).await?;
         Ok(Response::new(pb::DisableUserResponse { user: Some(show(&cx, &saved)) }))
     }
 
     async fn enable_user(&self, request: Request<pb::EnableUserRequest>) -> Result<Response<pb::EnableUserResponse>, Status> {
         let (cx, ask) = request.open()?;
         let now = self.0.clock.now();
-        let saved = self.change(&cx, &ask.name, (None, &ask.etag), |user| Ok(user.enabled(now))).await?;
+        let saved = self.change(&cx, &ask.name, ("identity.user.enabled", None, &ask.etag), |user| user.enabled(now)).await?;
         Ok(Response::new(pb::EnableUserResponse { user: Some(show(&cx, &saved)) }))
+    }
+
+    async fn delete_user(&self, request: Request<pb::DeleteUserRequest>) -> Result<Response<pb::DeleteUserResponse>, Status> {
+        let (cx, ask) = request.open()?;
+        check_other(&cx, &ask.name)?;
+        self.0.check_not_last_owner(cx.tenant(), Name::parse(&ask.name)?.id_in("users")?).await?;
+        let now = self.0.clock.now();
+        let saved = self.change(&cx, &ask.name, ("identity.user.deleted", None, &ask.etag), |user| Ok(user.deleted(now))).await?;
+        Ok(Response::new(pb::DeleteUserResponse { user: Some(show(&cx, &saved)) }))
+    }
+
+    async fn undelete_user(&self, request: Request<pb::UndeleteUserRequest>) -> Result<Response<pb::UndeleteUserResponse>, Status> {
+        let (cx, ask) = request.open()?;
+        let now = self.0.clock.now();
+        let saved = self.change(&cx, &ask.name, ("identity.user.undeleted", None, &ask.etag), |user| user.undeleted(now)).await?;
+        Ok(Response::new(pb::UndeleteUserResponse { user: Some(show(&cx, &saved)) }))
     }
 }
 
 impl Users {
-    /// Changes a person. `at` is the request id, if any, and the etag.
+    /// Changes a person. `way` is the kind of the event, the request id, if any, and the etag.
     async fn change(
         &self,
         cx: &Cx,
         name: &str,
-        at: (Option<Once>, &str),
+        way: (&'static str, Option<Once>, &str),
         rule: impl Fn(&User) -> Result<User> + Send + Sync,
     ) -> Result<Seen<User>> {
-        let (once, etag) = at;
+        let (kind, once, etag) = way;
         let parsed = Name::parse(name)?;
         let target = Target { id: parsed.id_in("users")?, name };
-        self.0.store.change::<User>(cx, target, once, Etag::parse(etag)?, |user| Ok(Change::of(rule(user)?))).await
+        let change = |user: &User| {
+            let next = Some(user).filter(|user| user.is_there()).map_or_else(|| Err(Error::not_found(name)), &rule)?;
+            let event = (next != *user).then(|| events::user_changed(cx, kind, target.id, &next));
+            Ok(event.into_iter().fold(Change::of(next), Change::event))
+        };
+        self.0.store.change::<User>(cx, target, once, Etag::parse(etag)?, change).await
     }
 
     /// Makes an account, or finds the one that the repeated request made.
@@ -128,6 +147,13 @@ impl Users {
     }
 }
 
+/// Nobody puts themselves out by staff's means. Errors: `OWN_ACCOUNT`.
+fn check_other(cx: &Cx, name: &str) -> Result<()> {
+    let caller = cx.caller()?;
+    let own = || Error::refused("OWN_ACCOUNT", "nobody disables or deletes their own account this way");
+    if name == user_name(&caller.home, &caller.id) { Err(own()) } else { Ok(()) }
+}
+
 /// The person as callers see them.
 pub(crate) fn show(cx: &Cx, seen: &Seen<User>) -> pb::User {
     let user = &seen.body;
@@ -137,6 +163,7 @@ pub(crate) fn show(cx: &Cx, seen: &Seen<User>) -> pb::User {
         state: match user.state {
             State::Active => pb::UserState::Active,
             State::Disabled => pb::UserState::Disabled,
+            State::Deleted | State::Purging | State::Purged => pb::UserState::Deleted,
         }
         .into(),
         email: user.email.address.clone(),
@@ -150,5 +177,7 @@ pub(crate) fn show(cx: &Cx, seen: &Seen<User>) -> pb::User {
         create_time: timestamp(user.created_at),
         update_time: timestamp(user.updated_at),
         etag: seen.etag().to_string(),
+        delete_time: user.deleted_at.and_then(timestamp),
+        purge_time: user.purge_at().and_then(|until| timestamp(until.micros())),
     }
 }

@@ -52,6 +52,10 @@ pub(crate) enum State {
     Paused,
     /// Kept for its staff to take back.
     Deleted,
+    /// Its secrets and texts are gone, what belonged to it is going.
+    Purging,
+    /// Nothing is left but the id.
+    Purged,
 }
 
 impl App {
@@ -110,7 +114,7 @@ impl App {
     /// The app deleted softly: the raised epoch ends every session and token of it.
     #[must_use]
     pub(crate) fn deleted(&self, now: Time) -> Self {
-        if self.state == State::Deleted {
+        if self.check_kept().is_err() {
             return self.clone();
         }
         let at = now.micros();
@@ -127,9 +131,37 @@ impl App {
     /// The app after its deletion was taken back. Errors: `APP_NOT_DELETED`, also when it is too late.
     pub(crate) fn undeleted(&self, now: Time) -> Result<Self> {
         match self.purge_at() {
-            Some(until) if now < until => Ok(Self { state: State::Active, deleted_at: None, updated_at: now.micros(), ..self.clone() }),
+            Some(until) if self.state == State::Deleted && now < until => {
+                Ok(Self { state: State::Active, deleted_at: None, updated_at: now.micros(), ..self.clone() })
+            }
             _ => Err(Error::refused("APP_NOT_DELETED", "the app is not deleted, or it is too late to take that back")),
         }
+    }
+
+    /// The app whose time is over, or that never was complete: one write takes its texts and the key of its secrets.
+    #[must_use]
+    pub(crate) fn purging(&self, now: Time) -> Self {
+        Self {
+            state: State::Purging,
+            epoch: self.epoch + 1,
+            display_name: String::new(),
+            description: String::new(),
+            pause_reason: String::new(),
+            data_key: String::new(),
+            updated_at: now.micros(),
+            ..self.clone()
+        }
+    }
+
+    /// The app of which nothing else is left.
+    #[must_use]
+    pub(crate) fn purged(&self, now: Time) -> Self {
+        Self { state: State::Purged, updated_at: now.micros(), ..self.clone() }
+    }
+
+    /// Whether there is still an app: one that may be shown.
+    pub(crate) fn is_there(&self) -> bool {
+        !matches!(self.state, State::Purging | State::Purged)
     }
 
     /// Until when a deletion can be taken back.
@@ -151,7 +183,10 @@ impl App {
     }
 
     fn check_kept(&self) -> Result<()> {
-        if self.state == State::Deleted { Err(Error::refused("APP_DELETED", "this app is deleted")) } else { Ok(()) }
+        match self.state {
+            State::Active | State::Paused => Ok(()),
+            State::Deleted | State::Purging | State::Purged => Err(Error::refused("APP_DELETED", "this app is deleted")),
+        }
     }
 }
 
@@ -198,6 +233,16 @@ mod tests {
         assert_eq!(deleted.undeleted(late).unwrap_err().reason(), "APP_NOT_DELETED");
         let back = deleted.undeleted(late.plus_seconds(-1)).unwrap();
         assert!(back.is_active() && back.epoch == deleted.epoch && back.undeleted(now).is_err());
+    }
+
+    #[test]
+    fn nothing_but_the_id_outlives_the_purge() {
+        let app = App { data_key: "sealed".to_owned(), ..App::created("Shop", "Bread", Mode::Live, NOW).unwrap() };
+        let purging = app.deleted(NOW).purging(NOW);
+        let text = serde_json::to_string(&purging).unwrap();
+        assert!(!text.contains("Shop") && !text.contains("Bread") && !text.contains("sealed"));
+        assert!(!purging.is_there() && !purging.purged(NOW).is_there());
+        assert_eq!((purging.undeleted(NOW).unwrap_err().reason(), purging.deleted(NOW)), ("APP_NOT_DELETED", purging.clone()));
     }
 
     #[test]

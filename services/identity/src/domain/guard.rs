@@ -53,6 +53,16 @@ impl Guard {
         Self { failures, next_at: next.max(self.next_at), last_failure_at: now.micros().max(self.last_failure_at) }
     }
 
+    /// Whether this failure is told to others: the first, the fourth, and each doubling of it, so that they stay few.
+    pub(crate) fn is_told(&self) -> bool {
+        self.failures == 1 || (self.failures >= FREE_FAILURES && self.failures.is_power_of_two())
+    }
+
+    /// Whether this failure is the first of its row that costs time.
+    pub(crate) fn has_just_closed(&self) -> bool {
+        self.failures == FREE_FAILURES + 1
+    }
+
     fn is_forgotten(&self, now: Time) -> bool {
         now >= Time::from_micros(self.last_failure_at).plus_seconds(FORGOTTEN_AFTER_SECONDS)
     }
@@ -109,6 +119,12 @@ mod tests {
         assert_eq!(guard.failed(day), Guard::first(day));
         let just_before = START.plus_seconds(FORGOTTEN_AFTER_SECONDS - 1);
         assert_eq!(guard.failed(just_before).failures, 10);
+    }
+
+    #[test]
+    fn few_failures_are_told() {
+        let told: Vec<u32> = (1..=100).filter(|failures| Guard { failures: *failures, ..Guard::first(START) }.is_told()).collect();
+        assert_eq!(told, [1, 4, 8, 16, 32, 64]);
     }
 
     proptest! {

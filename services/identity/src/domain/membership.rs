@@ -34,6 +34,8 @@ pub(crate) enum State {
     /// Offered, not accepted.
     Invited,
     Active,
+    /// Over for ever; keeps no unique key.
+    Removed,
 }
 
 /// How a membership was offered.
@@ -91,6 +93,14 @@ impl Membership {
         Ok(Self { subject, home, state: State::Active, ..self.clone() })
     }
 
+    /// The membership at its end, without the address that was invited. Whoever listed the member among the owners has taken
+    /// them off before.
+    #[must_use]
+    pub(crate) fn removed(&self) -> Self {
+        let invited = self.invited.as_ref().map(|offer| Invited { email_norm: None, ..offer.clone() });
+        Self { state: State::Removed, owner: false, invited, ..self.clone() }
+    }
+
     /// The open offer. Errors: `INVITATION_DEAD` when it was accepted, withdrawn or has ended; never which of them.
     pub(crate) fn offer(&self, now: Time) -> Result<&Invited> {
         let open = self.invited.as_ref().filter(|offer| self.state == State::Invited && now < Time::from_micros(offer.ends_at));
@@ -133,6 +143,13 @@ mod tests {
         let member = invitation(None).accepted(ANN, "platform", "ann@example.com", NOW).unwrap();
         let again = member.accepted("apps/platform/users/usr_2", "platform", "bob@example.com", NOW).unwrap_err();
         assert_eq!((again.kind(), again.reason()), (kernel::Kind::Refused, "INVITATION_DEAD"));
+    }
+
+    #[test]
+    fn a_removed_member_has_no_address_and_no_way_back() {
+        let removed = invitation(Some("ann@example.com")).accepted(ANN, "platform", "ann@example.com", NOW).unwrap().removed();
+        assert!(!serde_json::to_string(&removed).unwrap().contains("example.com"));
+        assert_eq!((removed.owner, removed.offer(NOW).unwrap_err().reason()), (false, "INVITATION_DEAD"));
     }
 
     #[test]

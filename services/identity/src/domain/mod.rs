@@ -11,6 +11,7 @@ pub(crate) mod refresh;
 pub(crate) mod role;
 pub(crate) mod session;
 pub(crate) mod signing_key;
+pub(crate) mod source;
 pub(crate) mod team;
 pub(crate) mod text;
 pub(crate) mod token;

@@ -205,6 +205,11 @@ impl Session {
         Self { state: State::Ended, end_reason: Some(reason), ends_at, idle_ends_at: self.idle_ends_at.min(ends_at), ..self.clone() }
     }
 
+    /// When the session was or will be over at the latest, in microseconds, if nobody refreshes it.
+    pub(crate) fn over_at(&self) -> i64 {
+        self.ends_at.min(self.idle_ends_at)
+    }
+
     /// When the newest check was passed, in microseconds.
     pub(crate) fn auth_at(&self) -> i64 {
         self.checks.iter().map(|check| check.at).max().unwrap_or(self.created_at)

@@ -9,7 +9,8 @@ pub(crate) struct Team {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) state: State,
-    /// Resource names of the owners, such as `apps/platform/users/usr_…`; never empty once the team has had one.
+    /// Resource names of the owners, such as `apps/platform/users/usr_…`. Empty in the platform app before its first operator, and
+    /// where the last owner was purged.
     pub(crate) owners: Vec<String>,
     pub(crate) created_at: i64,
     pub(crate) updated_at: i64,
@@ -29,6 +30,13 @@ pub(crate) enum State {
 }
 
 impl Team {
+    /// The team without this owner.
+    #[must_use]
+    pub(crate) fn without_owner(&self, subject: &str, now: Time) -> Self {
+        let owners = self.owners.iter().filter(|owner| *owner != subject).cloned().collect();
+        Self { owners, updated_at: now.micros(), ..self.clone() }
+    }
+
     /// The team that runs an app. Only the platform app begins without owners: its first one redeems an invitation.
     pub(crate) fn staff(owners: Vec<String>, now: Time) -> Self {
         Self {

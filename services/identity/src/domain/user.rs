@@ -10,6 +10,8 @@ use super::text::Form;
 
 /// Longest name, in characters.
 const MAX_NAME_CHARS: usize = 80;
+/// How long a deleted person is kept, in seconds: 30 days.
+const KEPT_SECONDS: i64 = 30 * 24 * 3600;
 /// Longest language tag, in characters (RFC 5646, 4.4.1).
 const MAX_LOCALE_CHARS: usize = 35;
 
@@ -26,6 +28,8 @@ pub(crate) struct User {
     pub(crate) profile: Profile,
     pub(crate) created_at: i64,
     pub(crate) updated_at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) deleted_at: Option<i64>,
 }
 
 /// Whether a person may sign in.
@@ -33,6 +37,12 @@ pub(crate) struct User {
 pub(crate) enum State {
     Active,
     Disabled,
+    /// Kept for the app's staff to take back; the address stays taken.
+    Deleted,
+    /// Personal data is gone, what belonged to the person is going.
+    Purging,
+    /// Nothing is left but the id.
+    Purged,
 }
 
 /// The address by which a person is found.
@@ -76,12 +86,14 @@ impl User {
             profile,
             created_at: now.micros(),
             updated_at: now.micros(),
+            deleted_at: None,
         }
     }
 
     /// The person with those fields of `profile` that the mask names: `profile`, or fields below it such as
-    /// `profile.locale`. Errors: `MASK_INVALID`, `PROFILE_INVALID`.
+    /// `profile.locale`. Errors: `MASK_INVALID`, `PROFILE_INVALID`, `USER_DELETED`.
     pub(crate) fn with_profile<S: AsRef<str>>(&self, mask: &[S], profile: &Profile, now: Time) -> Result<Self> {
+        self.check_kept()?;
         if mask.is_empty() {
             return Err(mask_invalid("names no field"));
         }
@@ -120,18 +132,63 @@ impl User {
     }
 
     /// The person kept out: sessions and keys end with the raised epochs. A disabled person stays as they are.
-    #[must_use]
-    pub(crate) fn disabled(&self, now: Time) -> Self {
-        if self.state == State::Disabled {
-            return self.clone();
-        }
-        Self { state: State::Disabled, key_epoch: self.key_epoch + 1, ..self.cut(now) }
+    /// Errors: `USER_DELETED`.
+    pub(crate) fn disabled(&self, now: Time) -> Result<Self> {
+        self.check_kept()?;
+        Ok(if self.state == State::Disabled { self.clone() } else { self.kept_out(State::Disabled, now) })
     }
 
-    /// The person let in again.
+    /// The person let in again. Errors: `USER_DELETED`.
+    pub(crate) fn enabled(&self, now: Time) -> Result<Self> {
+        self.check_kept()?;
+        Ok(if self.state == State::Active { self.clone() } else { Self { state: State::Active, updated_at: now.micros(), ..self.clone() } })
+    }
+
+    /// The person deleted softly: out at once, and kept for 30 days. A deleted person stays as they are.
     #[must_use]
-    pub(crate) fn enabled(&self, now: Time) -> Self {
-        if self.state == State::Active { self.clone() } else { Self { state: State::Active, updated_at: now.micros(), ..self.clone() } }
+    pub(crate) fn deleted(&self, now: Time) -> Self {
+        if self.deleted_at.is_some() { self.clone() } else { Self { deleted_at: Some(now.micros()), ..self.kept_out(State::Deleted, now) } }
+    }
+
+    /// The person after their deletion was taken back. Errors: `USER_NOT_DELETED`, also when it is too late.
+    pub(crate) fn undeleted(&self, now: Time) -> Result<Self> {
+        match self.purge_at() {
+            Some(until) if self.state == State::Deleted && now < until => {
+                Ok(Self { state: State::Active, deleted_at: None, updated_at: now.micros(), ..self.clone() })
+            }
+            _ => Err(Error::refused("USER_NOT_DELETED", "the person is not deleted, or it is too late to take that back")),
+        }
+    }
+
+    /// The person whose time is over: one write takes all that is personal, and frees the address.
+    #[must_use]
+    pub(crate) fn purging(&self, now: Time) -> Self {
+        let email = StoredEmail { address: String::new(), norm: String::new(), verified_at: None };
+        Self { state: State::Purging, email, password: None, profile: Profile::default(), updated_at: now.micros(), ..self.clone() }
+    }
+
+    /// The person of whom nothing else is left.
+    #[must_use]
+    pub(crate) fn purged(&self, now: Time) -> Self {
+        Self { state: State::Purged, updated_at: now.micros(), ..self.clone() }
+    }
+
+    /// Until when a deletion can be taken back.
+    pub(crate) fn purge_at(&self) -> Option<Time> {
+        self.deleted_at.map(|at| Time::from_micros(at).plus_seconds(KEPT_SECONDS))
+    }
+
+    /// Whether there is still a person: somebody who may be shown.
+    pub(crate) fn is_there(&self) -> bool {
+        !matches!(self.state, State::Purging | State::Purged)
+    }
+
+    fn kept_out(&self, state: State, now: Time) -> Self {
+        Self { state, key_epoch: self.key_epoch + 1, ..self.cut(now) }
+    }
+
+    fn check_kept(&self) -> Result<()> {
+        if self.deleted_at.is_some() { Err(Error::refused("USER_DELETED", "this person is deleted")) } else { Ok(()) }
     }
 
     /// Whether this person may have sessions at all.
@@ -211,13 +268,35 @@ mod tests {
     #[test]
     fn what_ends_everything_raises_the_epoch_once() {
         let ann = ann();
-        let disabled = ann.disabled(LATER);
+        let disabled = ann.disabled(LATER).unwrap();
         assert_eq!((disabled.epoch, disabled.key_epoch, disabled.may_sign_in()), (ann.epoch + 1, ann.key_epoch + 1, false));
-        assert_eq!(disabled.disabled(LATER), disabled);
-        let enabled = disabled.enabled(LATER);
+        assert_eq!(disabled.disabled(LATER).unwrap(), disabled);
+        let enabled = disabled.enabled(LATER).unwrap();
         assert_eq!((enabled.epoch, enabled.may_sign_in()), (disabled.epoch, true));
         assert_eq!(ann.with_password("$argon2id$other".to_owned(), LATER).epoch, ann.epoch + 1);
         assert_eq!(ann.cut(LATER).epoch, ann.epoch + 1);
+    }
+
+    #[test]
+    fn a_deleted_person_is_taken_back_within_30_days() {
+        let ann = ann();
+        let deleted = ann.deleted(NOW);
+        assert_eq!((deleted.epoch, deleted.key_epoch, deleted.may_sign_in()), (ann.epoch + 1, ann.key_epoch + 1, false));
+        assert_eq!((deleted.deleted(LATER), deleted.email.norm.as_str()), (deleted.clone(), "ann@example.com"));
+        for refused in [deleted.disabled(LATER), deleted.enabled(LATER), deleted.with_profile(&["profile"], &Profile::default(), LATER)] {
+            assert_eq!(refused.unwrap_err().reason(), "USER_DELETED");
+        }
+        let late = NOW.plus_seconds(KEPT_SECONDS);
+        assert_eq!(deleted.undeleted(late).unwrap_err().reason(), "USER_NOT_DELETED");
+        assert!(deleted.undeleted(late.plus_seconds(-1)).unwrap().may_sign_in() && ann.undeleted(NOW).is_err());
+    }
+
+    #[test]
+    fn nothing_personal_outlives_the_purge() {
+        let purging = ann().deleted(NOW).purging(LATER);
+        let text = serde_json::to_string(&purging).unwrap().to_lowercase();
+        assert!(!text.contains("ann") && !text.contains("argon2") && !purging.is_there());
+        assert_eq!((purging.purged(LATER).state, purging.undeleted(NOW).unwrap_err().reason()), (State::Purged, "USER_NOT_DELETED"));
     }
 
     #[test]
