@@ -8,6 +8,8 @@ use kernel::{Error, Result};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::{catalog, secrets};
+
 /// Names of environment variables begin with this; `__` separates the levels: `MOZAIKS_LISTEN__GATEWAY`.
 pub(crate) const PREFIX: &str = "MOZAIKS_";
 
@@ -21,6 +23,8 @@ pub(crate) struct Config {
     pub(crate) production: bool,
     /// Allows plaintext on an address that is not loopback: for a proxy with TLS before it.
     pub(crate) insecure: bool,
+    /// What runs in this process: `gateway`, `identity`. Empty = everything. Named services also listen for their peers.
+    pub(crate) services: Vec<String>,
     /// Address under which browsers reach the gateway, such as `https://id.example.com`. Empty = the bound address.
     pub(crate) public_url: String,
     /// File of the master key: 64 hexadecimal digits, mode 0600. Empty = `master.key` in the data folder.
@@ -32,7 +36,9 @@ pub(crate) struct Config {
     /// For tests: a file holding seconds that are added to the clock. Refused in production.
     pub(crate) test_clock_file: PathBuf,
     pub(crate) listen: Listen,
+    pub(crate) peers: Peers,
     pub(crate) store: Store,
+    pub(crate) events: Events,
     pub(crate) identity: identity::Config,
     pub(crate) gateway: Gateway,
 }
@@ -45,14 +51,50 @@ pub(crate) struct Listen {
     pub(crate) gateway: String,
     /// Reflection, health and the operators' pages. Loopback only.
     pub(crate) admin: String,
+    /// Identity, for its peers, where `services` names it. Whoever reaches it is believed to be one.
+    pub(crate) identity: String,
+}
+
+/// Where services run that do not run here: `static:host:port,…`, or `dns:///host:port` for every address of a name.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Peers {
+    pub(crate) identity: String,
 }
 
 /// How documents are kept.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Store {
-    /// `full`: an acknowledged change survives a power cut. `normal`: it survives a crash of the process only.
+    /// `sqlite`: in the data folder, for one process. `mongodb`: for any number of them.
+    pub(crate) engine: Engine,
+    /// Of SQLite. `full`: an acknowledged change survives a power cut. `normal`: it survives a crash of the process only.
     pub(crate) durability: Durability,
+    /// Address of MongoDB with its credentials.
+    pub(crate) uri: String,
+    /// A file that holds it instead, mode 0600.
+    pub(crate) uri_file: PathBuf,
+    /// Database of MongoDB.
+    pub(crate) database: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Engine {
+    Sqlite,
+    MongoDb,
+}
+
+/// How events travel.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Events {
+    /// Address of RabbitMQ with its credentials. Empty = events stay in the process.
+    pub(crate) broker: String,
+    /// A file that holds it instead, mode 0600.
+    pub(crate) broker_file: PathBuf,
+    /// First part of the names of queues and exchanges: installations that share a broker differ in it.
+    pub(crate) namespace: String,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -78,13 +120,16 @@ impl Default for Config {
             data_dir: "data".into(),
             production: false,
             insecure: false,
+            services: Vec::new(),
             public_url: String::new(),
             master_key_file: PathBuf::new(),
             drain_seconds: 5,
             log: "info".into(),
             test_clock_file: PathBuf::new(),
             listen: Listen::default(),
+            peers: Peers::default(),
             store: Store::default(),
+            events: Events::default(),
             identity: identity::Config::default(),
             gateway: Gateway::default(),
         }
@@ -93,13 +138,25 @@ impl Default for Config {
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { gateway: "127.0.0.1:8010".into(), admin: "127.0.0.1:8019".into() }
+        Self { gateway: "127.0.0.1:8010".into(), admin: "127.0.0.1:8019".into(), identity: "127.0.0.1:8001".into() }
     }
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { durability: Durability::Full }
+        Self {
+            engine: Engine::Sqlite,
+            durability: Durability::Full,
+            uri: String::new(),
+            uri_file: PathBuf::new(),
+            database: "mozaiks".into(),
+        }
+    }
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { broker: String::new(), broker_file: PathBuf::new(), namespace: "mozaiks".into() }
     }
 }
 
@@ -117,7 +174,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) command: &'a [(&'static str, &'static str)],
     pub(crate) file: Option<&'a Path>,
     pub(crate) environment: Vec<(String, String)>,
-    pub(crate) flags: Vec<(&'static str, String)>,
+    pub(crate) flags: Vec<(String, String)>,
 }
 
 /// Reads all sources. Errors: `CONFIG_INVALID` naming every fault.
@@ -141,8 +198,8 @@ pub(crate) fn load(sources: Sources<'_>) -> Result<Loaded> {
         origins.insert(path, name);
     }
     for (path, value) in sources.flags {
-        set(&mut table, path, &value)?;
-        origins.insert(path.to_owned(), "command line".into());
+        set(&mut table, &path, &value)?;
+        origins.insert(path, "command line".into());
     }
     check_known(&table, &origins)?;
     let config: Config = Value::Table(table).try_into().map_err(|cause| invalid(format!("{cause}")))?;
@@ -154,19 +211,9 @@ impl Config {
     /// Reports all faults at once. Errors: `CONFIG_INVALID`.
     fn check(&self) -> Result<()> {
         let mut faults = self.identity.check();
-        for (key, address, must_be_loopback) in
-            [("listen.gateway", &self.listen.gateway, !self.insecure), ("listen.admin", &self.listen.admin, true)]
-        {
-            match address.parse::<SocketAddr>() {
-                Err(_) => faults.push(format!("{key}: {address:?} is no address such as 127.0.0.1:8010")),
-                Ok(address) if must_be_loopback && !address.ip().is_loopback() => {
-                    faults.push(format!(
-                        "{key}: plaintext on {address}, which is not loopback; set `insecure = true` behind a proxy with TLS"
-                    ));
-                }
-                Ok(_) => {}
-            }
-        }
+        faults.extend(self.address_faults());
+        faults.extend(self.layout_faults());
+        faults.extend(self.secret_faults());
         if self.production && !self.test_clock_file.as_os_str().is_empty() {
             faults.push("test_clock_file: refused in production".into());
         }
@@ -176,6 +223,21 @@ impl Config {
             faults.push("public_url: must be http:// or https:// without a slash at its end".into());
         }
         if faults.is_empty() { Ok(()) } else { Err(invalid(faults.join("; "))) }
+    }
+
+    fn address_faults(&self) -> Vec<String> {
+        let meshed = catalog::SERVICES.iter().map(|service| (format!("listen.{service}"), self.listens(service), !self.insecure));
+        let own = [("listen.gateway", &self.listen.gateway, !self.insecure), ("listen.admin", &self.listen.admin, true)];
+        let own = own.map(|(key, address, must)| (key.to_owned(), address.as_str(), must));
+        let fault = |(key, address, must_be_loopback): (String, &str, bool)| match address.parse::<SocketAddr>() {
+            Err(_) => Some(format!("{key}: {address:?} is no address such as 127.0.0.1:8010")),
+            Ok(bound) if must_be_loopback && !bound.ip().is_loopback() => {
+                let cure = "set `insecure = true` behind a proxy with TLS, or for peers in a network of their own";
+                Some(format!("{key}: plaintext on {address}, which is not loopback; {cure}"))
+            }
+            Ok(_) => None,
+        };
+        own.into_iter().chain(meshed).filter_map(fault).collect()
     }
 
     /// The gateway's settings, once it is known where browsers reach it.
@@ -197,7 +259,7 @@ impl Config {
 }
 
 impl Loaded {
-    /// One `key = value  # origin` line a key. There are no secrets among the values: keys stand in files of their own.
+    /// One `key = value  # origin` line a key, secrets masked.
     pub(crate) fn print(&self) -> Result<String> {
         let table = Table::try_from(&self.config).map_err(|cause| invalid(format!("{cause}")))?;
         let mut lines = Vec::new();
@@ -212,7 +274,9 @@ impl Loaded {
                 Value::Table(inner) => self.lines(inner, &format!("{path}."), lines),
                 value => {
                     let origin = self.origins.get(&path).map_or("default", String::as_str);
-                    lines.push(format!("{path} = {value}  # {origin}"));
+                    let is_hidden = secrets::KEYS.contains(&path.as_str()) && value.as_str() != Some("");
+                    let shown = if is_hidden { "\"***\"".to_owned() } else { value.to_string() };
+                    lines.push(format!("{path} = {shown}  # {origin}"));
                 }
             }
         }
@@ -257,6 +321,12 @@ fn default_of(path: &str) -> Option<Value> {
     Some(at)
 }
 
+/// `a,b`, which a shell takes more kindly than `["a", "b"]`.
+fn list(text: &str) -> Value {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+}
+
 /// Sets a dotted path. A value is read as TOML (`true`, `5`, `["a"]`) unless the key holds text.
 fn set(table: &mut Table, path: &str, value: &str) -> Result<()> {
     let mut at = table;
@@ -264,8 +334,10 @@ fn set(table: &mut Table, path: &str, value: &str) -> Result<()> {
     while let Some(key) = keys.next() {
         if keys.peek().is_none() {
             let is_text = default_of(path).is_some_and(|default| default.is_str());
+            let is_list = default_of(path).is_some_and(|default| default.is_array());
             let typed = format!("v = {value}").parse::<Table>().ok().and_then(|mut parsed| parsed.remove("v")).filter(|_| !is_text);
-            at.insert(key.to_owned(), typed.unwrap_or_else(|| Value::String(value.to_owned())));
+            let plain = || if is_list { list(value) } else { Value::String(value.to_owned()) };
+            at.insert(key.to_owned(), typed.unwrap_or_else(plain));
             return Ok(());
         }
         let next = at.entry(key).or_insert_with(|| Value::Table(Table::new()));
@@ -291,7 +363,8 @@ mod tests {
     fn later_sources_win_and_are_named() {
         let environment = vec![("MOZAIKS_LISTEN__GATEWAY".to_owned(), "127.0.0.1:1".to_owned()), ("PATH".to_owned(), "/bin".to_owned())];
         let command = &[("log", "warn"), ("listen.gateway", "127.0.0.1:9")];
-        let loaded = load(Sources { command, environment, flags: vec![("listen.admin", "127.0.0.1:2".into())], file: None }).unwrap();
+        let loaded =
+            load(Sources { command, environment, flags: vec![("listen.admin".into(), "127.0.0.1:2".into())], file: None }).unwrap();
         assert_eq!(loaded.config.log, "warn");
         assert_eq!((loaded.config.listen.gateway.as_str(), loaded.config.listen.admin.as_str()), ("127.0.0.1:1", "127.0.0.1:2"));
         let printed = loaded.print().unwrap();
@@ -316,5 +389,9 @@ mod tests {
         let both = from_env(&[("MOZAIKS_LISTEN__ADMIN", "0.0.0.0:1"), ("MOZAIKS_PUBLIC_URL", "x")]).unwrap_err();
         assert!(both.message().contains("listen.admin") && both.message().contains("public_url"));
         assert!(from_env(&[("MOZAIKS_PRODUCTION", "true"), ("MOZAIKS_TEST_CLOCK_FILE", "/x")]).is_err());
+        assert_eq!(
+            from_env(&[("MOZAIKS_GATEWAY__ORIGINS", "https://a.example, https://b.example")]).unwrap().config.gateway.origins.len(),
+            2
+        );
     }
 }

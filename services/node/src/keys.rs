@@ -55,10 +55,15 @@ impl Master {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|cause| Error::internal("RANDOM", "the system gives no random bytes").because(cause))?;
         let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        // Whole or not at all, and still there after a power cut: what it seals will be.
+        // Whole or not at all, and still there after a power cut: what it seals will be. Of two nodes that start at once one
+        // makes it and the other waits and reads it.
         let draft = path.with_extension("new");
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft).map_err(failed)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&draft).map_err(failed)?;
+        file.lock().map_err(failed)?;
+        if path.exists() {
+            return Self::read(path);
+        }
+        file.set_len(0).and_then(|()| file.write_all(text.as_bytes())).and_then(|()| file.sync_all()).map_err(failed)?;
         fs::rename(&draft, path).map_err(failed)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;

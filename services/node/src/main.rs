@@ -4,16 +4,27 @@ mod catalog;
 mod clock;
 mod commands;
 mod config;
+mod content;
 mod control;
+mod desk;
+mod doors;
 mod keys;
+mod layout;
+mod manifest;
+mod readiness;
 mod run;
+mod secrets;
 mod shutdown;
+mod upkeep;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // In binaries that tests build, faults come from the environment.
+    let points = fail::has_failpoints().then(fail::FailScenario::setup);
     let outcome = commands::run();
+    drop(points);
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

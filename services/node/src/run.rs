@@ -1,36 +1,36 @@
 //! One running node: doors bound early, services behind them, a drain at the end.
 
+use std::collections::HashMap;
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::{Clock, Error, Result};
-use rpc::{Caps, Http, Hub, Listener, Meters, Number, Schema};
-use storage::{Durability, Sqlite, Store};
+use rpc::{Http, Hub, Meters, Number, Schema};
+use storage::mongo::Settings;
+use storage::{Durability, Engine, Mongo, Sqlite, Store};
 use tokio::sync::watch;
+use tokio::task::{JoinHandle, block_in_place};
 use tower::ServiceExt as _;
 
-use crate::catalog::{self, Shared};
+use crate::catalog::{self, GATEWAY, Shared, Started};
 use crate::config::{self, Config};
 use crate::control;
+use crate::desk::Desk;
+use crate::doors::{ADMIN, Doors};
 use crate::keys::Master;
+use crate::readiness::Readiness;
 use crate::shutdown::Signals;
-
-/// How often expired documents are looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// Expired documents of one round: a few milliseconds of the writer's time.
-const SWEEP_LIMIT: usize = 200;
-/// Longest time that calls in flight get after the doors have closed.
-const FINISH: Duration = Duration::from_secs(20);
+use crate::upkeep::Upkeep;
 
 /// A node that is up: everything a command needs that works inside it.
 pub(crate) struct Up {
     pub(crate) admin: String,
     pub(crate) public_url: String,
-    pub(crate) operators: identity::Operators,
+    /// Where identity runs here.
+    pub(crate) operators: Option<identity::Operators>,
     pub(crate) hub: Hub,
 }
 
@@ -41,117 +41,185 @@ pub(crate) struct Ground {
     pub(crate) clock: Clock,
 }
 
-/// Opens keys and database. Errors: `DATA_DIR`, those of the master key, `STORE_LOCKED` while another process has it.
-pub(crate) fn ground(config: &Config) -> Result<Ground> {
+/// Opens keys and database. Errors: `DATA_DIR`, those of the master key, `STORE_LOCKED` while another process has it,
+/// `STORE_UNUSABLE` when the server does not answer.
+pub(crate) async fn ground(config: &Config) -> Result<Ground> {
     make_folder(&config.data_dir)?;
-    let is_new = !has_store(&config.data_dir);
     let clock = crate::clock::clock(&config.test_clock_file);
+    // A key is made beside a new store in this folder alone: what a server holds was sealed with one that is elsewhere.
+    let is_new = config.store.engine == config::Engine::Sqlite && !has_store(&config.data_dir);
+    // The key comes first: a store that is there has one, also when the power went in between.
+    let master = Master::open(&config.master_key_path(), is_new && !config.production)?;
+    let store = Store::open(engine(config).await?, master.derive("page tokens")?, clock.clone());
+    Ok(Ground { store, master, clock })
+}
+
+async fn engine(config: &Config) -> Result<Arc<dyn Engine>> {
     let durability = match config.store.durability {
         config::Durability::Full => Durability::Full,
         config::Durability::Normal => Durability::Normal,
     };
-    // The lock comes first: of two nodes that start at once only one may make the key.
-    let engine = Sqlite::open(&config.data_dir, durability)?;
-    let master = Master::open(&config.master_key_path(), is_new && !config.production)?;
-    let store = Store::open(Arc::new(engine), master.derive("page tokens")?, clock.clone());
-    Ok(Ground { store, master, clock })
+    Ok(match config.store.engine {
+        config::Engine::Sqlite => Arc::new(block_in_place(|| Sqlite::open(&config.data_dir, durability))?),
+        config::Engine::MongoDb => Arc::new(Mongo::connect(Settings::new(config.store_uri()?, config.store.database.clone())).await?),
+    })
 }
 
 /// Runs until it is told to stop. `when_up` is called once, as soon as calls are answered.
 pub(crate) async fn run<F: Future<Output = Result<()>>>(config: Config, when_up: impl FnOnce(Up) -> F) -> Result<()> {
     let mut signals = Signals::listen()?;
-    let ground = ground(&config)?;
-    let caps = Caps { insecure: config.insecure, ..Caps::default() };
-    let admin_caps = Caps { budget: caps.budget.clone(), ..Caps::default() };
-    let (public, admin) = (Listener::bind(&config.listen.gateway, caps).await?, Listener::bind(&config.listen.admin, admin_caps).await?);
-    let (gateway_url, admin_url) = (format!("http://{}", public.address()), format!("http://{}", admin.address()));
-    let public_url = if config.public_url.is_empty() { gateway_url.clone() } else { config.public_url.clone() };
-
-    let schema = Schema::read(api::DESCRIPTORS).map_err(|faults| Error::internal("CONTRACT_REFUSED", faults.join("; ")))?;
-    let schema = Arc::new(schema);
-    let hub = Hub::new();
-    let shared = Shared {
-        config: &config,
-        public_url: &public_url,
-        schema: schema.clone(),
-        store: ground.store.clone(),
-        master: &ground.master,
-        clock: ground.clock.clone(),
-    };
-    let operators = catalog::start(shared, &hub).await?;
-    let (ready, readiness) = watch::channel(false);
-    let door = gateway::start(gateway::Start {
-        config: config.gateway_config(&public_url),
-        schema: schema.clone(),
-        hub: hub.clone(),
-        ready: readiness.clone(),
-    })?;
-    let inner_door = rpc::admin(&schema, readiness, meters(&public, &admin, ground.store.clone()), marked(door.clone()))?;
-    let control = control::serve(&config.data_dir, operators.clone(), public_url.clone())?;
-
-    let (stop, stopped) = watch::channel(false);
-    let doors = [serve(public, door, stopped.clone()), serve(admin, inner_door, stopped)];
-    ready.send_replace(true);
-    announce(&gateway_url, &admin_url)?;
-    let sweep = tokio::spawn(sweep(ground.store.clone()));
-    let watch = tokio::spawn(watch_store(ground.store, ready.clone()));
-    tracing::info!(gateway = gateway_url, admin = admin_url, "ready");
-    let up = Up { admin: admin_url, public_url, operators, hub };
+    let ground = if config.has_services() { Some(ground(&config).await?) } else { None };
+    let (running, up) = start(&config, ground.as_ref()).await?;
     tokio::select! {
         outcome = async { when_up(up).await?; std::future::pending::<Result<()>>().await } => outcome?,
         () = signals.next() => {}
     }
-
     tracing::info!(seconds = config.drain_seconds, "draining");
-    watch.abort();
-    sweep.abort();
-    ready.send_replace(false);
     tokio::select! {
-        () = tokio::time::sleep(Duration::from_secs(config.drain_seconds)) => {}
-        () = signals.next() => {}
-    }
-    stop.send_replace(true);
-    drop(control);
-    let finished = async {
-        for door in doors {
-            if let Err(cause) = door.await {
-                tracing::error!(%cause, "a door failed");
-            }
-        }
-    };
-    tokio::select! {
-        () = finished => {}
-        () = tokio::time::sleep(FINISH) => tracing::warn!("calls were cut after {} s", FINISH.as_secs()),
+        () = running.drain(Duration::from_secs(config.drain_seconds)) => {}
         () = signals.next() => tracing::warn!("calls were cut"),
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-fn serve(listener: Listener, service: Http, mut stopped: watch::Receiver<bool>) -> tokio::task::JoinHandle<()> {
-    tokio::spawn(listener.serve(service, async move {
-        // An error means that the sender is gone, which is a stop too.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    }))
+/// What runs until the node stops.
+struct Running {
+    readiness: Readiness,
+    stop: watch::Sender<bool>,
+    doors: Vec<JoinHandle<()>>,
+    control: Option<control::Server>,
+    upkeep: Option<Upkeep>,
+    watch: JoinHandle<()>,
+}
+
+/// What everything in a node is made from.
+struct Parts<'a> {
+    config: &'a Config,
+    ground: Option<&'a Ground>,
+    public_url: String,
+    schema: Arc<Schema>,
+    hub: Hub,
+    readiness: Readiness,
+}
+
+async fn start(config: &Config, ground: Option<&Ground>) -> Result<(Running, Up)> {
+    let doors = Doors::bind(config).await?;
+    let public_url = Some(config.public_url.clone()).filter(|url| !url.is_empty());
+    let public_url = public_url.or_else(|| doors.url(GATEWAY)).unwrap_or_default();
+    let schema = Schema::read(api::DESCRIPTORS).map_err(|faults| Error::internal("CONTRACT_REFUSED", faults.join("; ")))?;
+    let parts = Parts { config, ground, public_url, schema: Arc::new(schema), hub: Hub::new(), readiness: Readiness::new() };
+    for (service, at) in config.elsewhere() {
+        parts.hub.peer(service, at.parse()?, &parts.schema);
+    }
+    let mut started = parts.services().await?;
+    let upkeep = ground.map(|ground| Upkeep::start(config, ground, &mut started)).transpose()?;
+    let behind = parts.behind(&started, &doors, upkeep.clone())?;
+    let control = parts.control(&started)?;
+    let watch = parts.watch();
+    let up = Up { admin: doors.url(ADMIN).unwrap_or_default(), public_url: parts.public_url, operators: started.operators, hub: parts.hub };
+    let (stop, stopped) = watch::channel(false);
+    doors.announce()?;
+    let doors = doors.open(|door| behind.get(door).cloned().unwrap_or_else(rpc::nothing), &stopped);
+    Ok((Running { readiness: parts.readiness, stop, doors, control, upkeep, watch }, up))
+}
+
+impl Parts<'_> {
+    async fn services(&self) -> Result<Started> {
+        let Some(ground) = self.ground else { return Ok(Started::default()) };
+        let shared = Shared {
+            config: self.config,
+            public_url: &self.public_url,
+            schema: self.schema.clone(),
+            store: ground.store.clone(),
+            master: &ground.master,
+            clock: ground.clock.clone(),
+        };
+        catalog::start(shared, &self.hub).await
+    }
+
+    /// What stands behind each door.
+    fn behind(&self, started: &Started, doors: &Doors, upkeep: Option<Upkeep>) -> Result<HashMap<&'static str, Http>> {
+        let mut behind = HashMap::new();
+        for (service, http) in &started.services {
+            behind.insert(*service, rpc::meshed(&self.schema, service, self.readiness.waiting(), http.clone()));
+        }
+        let mut inner = rpc::nothing();
+        if self.config.runs(GATEWAY) {
+            let config = self.config.gateway_config(&self.public_url);
+            let (schema, hub, ready) = (self.schema.clone(), self.hub.clone(), self.readiness.ready());
+            let door = gateway::start(gateway::Start { config, schema, hub, ready })?;
+            behind.insert(GATEWAY, door.clone());
+            inner = marked(door);
+        }
+        let store = self.ground.map(|ground| ground.store.clone());
+        let meters = meters(doors, self.hub.clone(), store, upkeep);
+        behind.insert(ADMIN, rpc::admin(&self.schema, self.readiness.waiting(), meters, inner)?);
+        Ok(behind)
+    }
+
+    fn control(&self, started: &Started) -> Result<Option<control::Server>> {
+        let Some(ground) = self.ground else { return Ok(None) };
+        let desk = Desk::new(ground.store.clone(), started.operators.clone(), self.public_url.clone(), ground.clock.clone());
+        control::serve(&self.config.data_dir, desk).map(Some)
+    }
+
+    fn watch(&self) -> JoinHandle<()> {
+        let store = self.ground.map(|ground| ground.store.clone());
+        self.readiness.look(store.as_ref(), &self.hub);
+        tokio::spawn(self.readiness.clone().watch(store, self.hub.clone()))
+    }
+}
+
+impl Running {
+    /// Not ready at once; normal service while routers notice; then no new connections, calls in flight finish and leases
+    /// are given back.
+    async fn drain(self, notice: Duration) {
+        self.watch.abort();
+        self.readiness.drains();
+        tokio::time::sleep(notice).await;
+        self.stop.send_replace(true);
+        drop(self.control);
+        let closing = async {
+            for door in self.doors {
+                if let Err(cause) = door.await {
+                    tracing::error!(%cause, "a door failed");
+                }
+            }
+        };
+        let release = async {
+            if let Some(upkeep) = self.upkeep {
+                upkeep.stop().await;
+            }
+        };
+        tokio::join!(closing, release);
+    }
 }
 
 /// What the admin listener tells beside the calls.
-fn meters(public: &Listener, admin: &Listener, store: Store) -> Meters {
+fn meters(doors: &Doors, hub: Hub, store: Option<Store>, upkeep: Option<Upkeep>) -> Meters {
     let others = move || {
-        let metrics = store.engine().metrics();
-        let number = |name, help, value: u64| Number { name, help, value: value as f64 };
-        vec![
-            number("storage_changes_total", "Changes asked for, refused ones included.", metrics.changes),
-            number("storage_commits_total", "Commits that held them.", metrics.commits),
-            number("storage_reads_total", "Reads.", metrics.reads),
-            number("storage_queue", "Changes that wait for the writer.", metrics.queued),
-            number("storage_reads_queue", "Reads that wait for a reader.", metrics.reads_queued),
-            number("storage_stops_total", "Times that changes were no longer acknowledged.", metrics.stops),
-            number("storage_full_total", "Batches refused because the disk was full.", metrics.full),
-            number("storage_wal_bytes", "Size of the write-ahead log.", metrics.wal_bytes),
-        ]
+        let mut numbers = hub.numbers();
+        numbers.extend(store.iter().flat_map(stored));
+        numbers.extend(upkeep.iter().flat_map(Upkeep::numbers));
+        numbers
     };
-    Meters { listeners: vec![("public", public.traffic()), ("admin", admin.traffic())], others: Arc::new(others) }
+    Meters { listeners: doors.traffic(), others: Arc::new(others) }
+}
+
+fn stored(store: &Store) -> [Number; 8] {
+    let metrics = store.engine().metrics();
+    let number = |name, help, value: u64| Number { name, help, value: value as f64 };
+    [
+        number("storage_changes_total", "Changes asked for, refused ones included.", metrics.changes),
+        number("storage_commits_total", "Commits that held them.", metrics.commits),
+        number("storage_reads_total", "Reads.", metrics.reads),
+        number("storage_queue", "Changes that wait for the writer.", metrics.queued),
+        number("storage_reads_queue", "Reads that wait for a reader.", metrics.reads_queued),
+        number("storage_stops_total", "Times that changes were no longer acknowledged.", metrics.stops),
+        number("storage_full_total", "Batches refused because the disk was full.", metrics.full),
+        number("storage_wal_bytes", "Size of the write-ahead log.", metrics.wal_bytes),
+    ]
 }
 
 /// The same door for whoever reaches the admin listener: operators' methods are served there too.
@@ -160,46 +228,6 @@ fn marked(door: Http) -> Http {
         request.extensions_mut().insert(gateway::Admin);
         request
     }))
-}
-
-/// The first line on stdout: whoever started us reads the addresses from it.
-fn announce(gateway: &str, admin: &str) -> Result<()> {
-    let line = serde_json::json!({ "gateway": gateway, "admin": admin });
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|cause| Error::internal("STDOUT", "stdout is closed").because(cause))
-}
-
-/// A node whose store takes no changes is alive and not ready.
-async fn watch_store(store: Store, ready: watch::Sender<bool>) {
-    let mut beat = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        beat.tick().await;
-        let well = store.engine().ready();
-        let changed = ready.send_if_modified(|ready| std::mem::replace(ready, well.is_ok()) != well.is_ok());
-        match well {
-            Err(error) if changed => tracing::error!(?error, "not ready"),
-            Ok(()) if changed => tracing::warn!("ready again"),
-            _ => {}
-        }
-    }
-}
-
-/// Takes what has expired out of the store, a little at a time: guards of addresses, ended sessions, old intents.
-async fn sweep(store: Store) {
-    let mut beat = tokio::time::interval(SWEEP_EVERY);
-    loop {
-        beat.tick().await;
-        loop {
-            match store.sweep(SWEEP_LIMIT).await {
-                Ok(swept) if swept >= SWEEP_LIMIT => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(?error, "sweep");
-                    break;
-                }
-            }
-        }
-    }
 }
 
 /// Whether an installation stands in this folder.

@@ -32,14 +32,12 @@ pub enum Role {
     Listener,
     /// Our listener and the stack of a service.
     Stack,
-    /// The same with a log that keeps no spans: what it costs less is what spans cost.
-    StackSpanless,
     /// Our listener, the gateway, and the stack in the same process.
     Gateway,
 }
 
 impl Role {
-    pub const ALL: [Self; 6] = [Self::Bare, Self::TonicWeb, Self::Listener, Self::Stack, Self::StackSpanless, Self::Gateway];
+    pub const ALL: [Self; 5] = [Self::Bare, Self::TonicWeb, Self::Listener, Self::Stack, Self::Gateway];
 
     /// The hidden argument under which a process plays this role.
     pub fn argument(self) -> String {
@@ -49,14 +47,14 @@ impl Role {
 
 /// Serves until stdin is closed. The first line on stdout is the address.
 pub fn serve(role: Role) {
-    rpc::log(if role == Role::StackSpanless { "warn" } else { "info" }).unwrap();
+    rpc::log("info").unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.spawn(async move {
         match role {
             Role::Bare => bare(routes()).await,
             Role::TonicWeb => bare(tonic_web::GrpcWebLayer::new().layer(routes())).await,
             Role::Listener => ours(Http::new(routes())).await,
-            Role::Stack | Role::StackSpanless => ours(behind_stack()).await,
+            Role::Stack => ours(behind_stack()).await,
             Role::Gateway => ours(behind_gateway()).await,
         }
     });

@@ -76,6 +76,8 @@ fn password() -> Result<String> {
 
 /// Registers the people and lets the second one create the demo app. Every step is a repeatable call like any client's.
 async fn make(up: &Up, made: &Made) -> Result<()> {
+    let absent = || Error::refused("DEV_STATE", "trying out needs identity in this process: leave `services` empty");
+    let operators = up.operators.as_ref().ok_or_else(absent)?;
     let cx = Cx::system(Tenant::platform(), "dev seed");
     let mut auth = AuthServiceClient::new(up.hub.edge("identity").on(&cx));
     let mut owner = String::new();
@@ -85,7 +87,7 @@ async fn make(up: &Up, made: &Made) -> Result<()> {
             email: (*email).to_owned(),
             password: password.clone(),
             profile: Some(pb::Profile { display_name: (*name).to_owned(), ..pb::Profile::default() }),
-            invitation: if at == 0 { up.operators.invite().await? } else { String::new() },
+            invitation: if at == 0 { operators.invite().await? } else { String::new() },
             request_id: format!("dev-person-{at}"),
             ..pb::RegisterRequest::default()
         };

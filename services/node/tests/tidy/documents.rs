@@ -10,7 +10,7 @@ const ARCHITECTURE_LINES: usize = 250;
 /// First words of resource names and media types, which look like paths.
 const NO_FOLDERS: [&str; 5] = ["application", "apps", "grpc-web", "mozaiks.identity.v1", "text"];
 /// Types of the configuration that hold settings and are none.
-const GROUPS: [&str; 4] = ["Gateway", "Listen", "Store", "identity::Config"];
+const GROUPS: [&str; 6] = ["Events", "Gateway", "Listen", "Peers", "Store", "identity::Config"];
 /// Made by a build, so absent from a fresh clone.
 const BUILT: [&str; 6] = [".mozaiks", "clients/typescript/dist", "clients/typescript/gen", "node_modules", "runtime/dist", "target"];
 

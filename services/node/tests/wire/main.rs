@@ -13,11 +13,18 @@ mod bad_input;
 mod contract_rpcs;
 mod crash;
 mod faults;
+mod faults_store;
 mod identity;
+mod layouts;
+mod lossy;
 mod matrix;
 mod node;
 mod operations;
+mod operations_backup;
+mod operations_migrate;
+mod operations_store;
 mod rest;
+mod stores;
 mod wires;
 
 /// A status as a client library would hold it.

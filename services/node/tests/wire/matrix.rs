@@ -411,7 +411,7 @@ impl Matrix {
             }
             let answer = self.call("own name", rpc, caller, &ask).await;
             let reason = answer.as_ref().map_or_else(|failure| failure.reason.as_str(), |_| "");
-            assert!(["", "APP_NOT_DELETED"].contains(&reason), "{} {answer:?}", rpc.label());
+            assert!(["", "APP_NOT_DELETED", "USER_NOT_DELETED"].contains(&reason), "{} {answer:?}", rpc.label());
         }
     }
 }

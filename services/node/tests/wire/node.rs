@@ -1,20 +1,24 @@
 //! The real executable on free ports with a store of its own, and the people who call it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::stores;
 use crate::wires::{Answer, Caller, Wire};
 
-/// A running node. Ends with the value; its folder goes too.
+/// A running installation: one process, or the gateway and each service in its own. Ends with the value; its folder goes too.
 pub struct Node {
     pub gateway: String,
     pub admin: String,
     pub folder: PathBuf,
-    child: Child,
+    /// The gateway's first.
+    processes: Vec<Process>,
 }
 
 static STARTED: AtomicUsize = AtomicUsize::new(0);
@@ -27,28 +31,41 @@ impl Node {
 
     /// The same with some variables of its environment set.
     pub fn start_with(environment: &[(&str, &str)]) -> Self {
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("mozaiks-wire-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        Self::on(folder, environment)
+        Self::on(fresh_folder(), environment)
     }
 
-    /// A node on a folder that is there.
+    /// A node on a folder that is there, in the layout that `WIRE_LAYOUT` says.
     pub fn on(folder: PathBuf, environment: &[(&str, &str)]) -> Self {
-        let mut child = command(&folder).envs(environment.iter().copied()).stdout(Stdio::piped()).stderr(log(&folder)).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let addresses: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no addresses: {}", read_log(&folder)));
-        let text = |key: &str| addresses[key].as_str().unwrap().to_owned();
-        Self { gateway: text("gateway"), admin: text("admin"), folder, child }
+        Self::laid_out(Layout::asked(), folder, environment)
     }
 
-    /// Ends the process at once, as a power switch would, and starts another one on the same store.
-    pub fn killed_and_restarted(mut self) -> Self {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-        let folder = std::mem::take(&mut self.folder);
-        Self::on(folder, &[])
+    /// A node in this layout.
+    pub fn laid_out(layout: Layout, folder: PathBuf, environment: &[(&str, &str)]) -> Self {
+        let stored = stores::settings(&folder);
+        let environment: Vec<_> = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let environment = [stored, environment].concat();
+        let processes = match layout {
+            Layout::One => vec![Process::start(&folder, &["serve"], &environment)],
+            Layout::Split => {
+                let identity = Process::start(&folder, &["serve", "--services", "identity"], &environment);
+                let peer = format!("identity=static:{}", identity.url("identity").trim_start_matches("http://"));
+                let gateway = Process::start(&folder, &["serve", "--services", "gateway", "--peer", &peer], &environment);
+                gateway.until_ready();
+                vec![gateway, identity]
+            }
+        };
+        Self { gateway: processes[0].url("gateway"), admin: processes[0].url("admin"), folder, processes }
+    }
+
+    /// Ends the processes at once, as a power switch would. Their folder, which stays.
+    pub fn killed(mut self) -> PathBuf {
+        self.processes.clear();
+        std::mem::take(&mut self.folder)
+    }
+
+    /// Ends the process at once and starts another one on the same store.
+    pub fn killed_and_restarted(self) -> Self {
+        Self::on(self.killed(), &[])
     }
 
     /// Ends the process by SIGTERM, and leaves its folder.
@@ -64,15 +81,19 @@ impl Node {
     }
 
     fn end(&mut self) -> (std::process::ExitStatus, String) {
-        let kill = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(kill.success());
-        let status = self.child.wait().unwrap();
-        (status, self.log())
+        let ended: Vec<_> = self.processes.iter_mut().map(Process::terminate).collect();
+        let worst = ended.iter().find(|status| !status.success()).unwrap_or(&ended[0]);
+        (*worst, self.log())
     }
 
-    /// The process.
+    /// Where a service of a split installation is reached by its peers.
+    pub fn service(&self, name: &str) -> String {
+        self.processes.iter().find(|process| process.parts().contains(&name)).unwrap().url(name)
+    }
+
+    /// The process that clients are connected to.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.processes[0].child.id()
     }
 
     /// Moves the node's clock.
@@ -121,15 +142,116 @@ pub const PUBLIC_URL: &str = "http://mozaiks.test";
 /// The password of everybody in these tests.
 pub const PASSWORD: &str = "correct horse battery staple";
 
-fn command(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mozaiks"));
-    command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]).arg(folder);
-    command
-        .env("MOZAIKS_TEST_CLOCK_FILE", folder.join("clock"))
-        .env("MOZAIKS_DRAIN_SECONDS", "0")
-        .env("MOZAIKS_LOG", "debug")
-        .env("MOZAIKS_PUBLIC_URL", PUBLIC_URL);
-    command
+/// A folder that no other test has.
+pub fn fresh_folder() -> PathBuf {
+    let number = STARTED.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("mozaiks-wire-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// How many processes an installation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    One,
+    Split,
+}
+
+impl Layout {
+    pub fn asked() -> Self {
+        match std::env::var("WIRE_LAYOUT").as_deref() {
+            Err(_) | Ok("" | "one") => Self::One,
+            Ok("split") => Self::Split,
+            Ok(other) => panic!("WIRE_LAYOUT is one or split, not {other}"),
+        }
+    }
+}
+
+/// A process of the real executable. Killed when dropped.
+pub struct Process {
+    child: Child,
+    addresses: Value,
+}
+
+impl Process {
+    /// On free ports, with a test's settings.
+    pub fn start(folder: &Path, arguments: &[&str], environment: &[(String, String)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mozaiks"));
+        command.args(arguments).arg("--data-dir").arg(folder);
+        for door in ["GATEWAY", "ADMIN", "IDENTITY"] {
+            command.env(format!("MOZAIKS_LISTEN__{door}"), "127.0.0.1:0");
+        }
+        command
+            .env("MOZAIKS_TEST_CLOCK_FILE", folder.join("clock"))
+            .env("MOZAIKS_DRAIN_SECONDS", "0")
+            .env("MOZAIKS_LOG", "debug")
+            .env("MOZAIKS_PUBLIC_URL", PUBLIC_URL)
+            .envs(environment.iter().cloned());
+        let mut child = command.stdout(Stdio::piped()).stderr(log(folder)).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let addresses = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no addresses: {}", read_log(folder)));
+        Self { child, addresses }
+    }
+
+    /// Where a part of it is reached.
+    pub fn url(&self, part: &str) -> String {
+        self.addresses[part].as_str().unwrap_or_else(|| panic!("no {part} in {}", self.addresses)).to_owned()
+    }
+
+    /// The parts that it announces.
+    pub fn parts(&self) -> Vec<&str> {
+        self.addresses.as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    /// What a probe is told.
+    pub fn probe(&self) -> String {
+        let admin = self.url("admin");
+        let mut stream = TcpStream::connect(admin.trim_start_matches("http://")).unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// Asks until it is ready.
+    pub fn until_ready(&self) {
+        self.until(|answer| answer.starts_with("HTTP/1.1 200"));
+    }
+
+    /// Asks until the answer is as wanted.
+    pub fn until(&self, wanted: impl Fn(&str) -> bool) {
+        let start = Instant::now();
+        let mut last = self.probe();
+        while !wanted(&last) {
+            assert!(start.elapsed() < Duration::from_secs(30), "{last}");
+            std::thread::yield_now();
+            last = self.probe();
+        }
+    }
+
+    /// Asks it to go, and does not wait.
+    pub fn signal(&self) {
+        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+    }
+
+    /// Asks it to go, and waits.
+    pub fn terminate(&mut self) -> std::process::ExitStatus {
+        self.signal();
+        self.wait()
+    }
+
+    /// Waits until it has gone.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 fn log(folder: &Path) -> Stdio {
@@ -142,8 +264,7 @@ fn read_log(folder: &Path) -> String {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.processes.clear();
         if !self.folder.as_os_str().is_empty() && !std::thread::panicking() {
             let _ = std::fs::remove_dir_all(&self.folder);
         }

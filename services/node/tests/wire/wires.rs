@@ -14,7 +14,7 @@ use prost::Message as _;
 use prost_reflect::{DescriptorPool, DeserializeOptions, DynamicMessage, MethodDescriptor, SerializeOptions};
 use serde_json::{Value, json};
 
-use crate::rest;
+use crate::{faults_store, rest};
 
 /// The contracts, read by the tests as a client would.
 pub static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| DescriptorPool::decode(api::DESCRIPTORS).unwrap());
@@ -108,7 +108,13 @@ impl Caller {
 
     /// Calls `AuthService/SignIn` and the like.
     pub async fn call(&self, method: &str, ask: Value) -> Answer {
-        self.call_raw(method, ask).await.1
+        let (ask, mut asked) = (faults_store::identified(method, ask), 1);
+        loop {
+            match self.call_raw(method, ask.clone()).await.1 {
+                Err(failure) if faults_store::again(&failure, asked) => asked += 1,
+                answer => return answer,
+            }
+        }
     }
 
     /// The same, with what came back beside it.

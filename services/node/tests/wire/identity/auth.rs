@@ -241,3 +241,102 @@ async fn a_forgotten_request_id_opens_no_other_address() {
     }
     assert_eq!(reason(&node.anyone().call("AuthService/Register", ask("other@example.com")).await), "REQUEST_ID_REUSED");
 }
+
+#[tokio::test]
+async fn many_failing_accounts_slow_their_network_and_no_known_device() {
+    let node = Node::start();
+    let ask = json!({ "parent": "apps/platform", "email": "ann@example.com", "password": PASSWORD });
+    let device = node.anyone().call("AuthService/Register", ask).await.unwrap()["session"]["deviceToken"].clone();
+    for n in 0..21 {
+        let failed = node.anyone().call("AuthService/SignIn", sign_in(&format!("p{n}@example.com"), "wrong password")).await;
+        assert_eq!(reason(&failed), "CREDENTIALS_INVALID", "{n}");
+    }
+    assert_eq!(reason(&node.anyone().call("AuthService/SignIn", sign_in("q@example.com", "wrong password")).await), "CREDENTIALS_INVALID");
+    let slow = node.anyone().call("AuthService/SignIn", sign_in("ann@example.com", PASSWORD)).await;
+    assert_eq!(reason(&slow), "TRY_LATER");
+    assert!((1..=10).contains(&slow.unwrap_err().retry_after_seconds.unwrap()));
+    let mut known = sign_in("ann@example.com", PASSWORD);
+    known["deviceToken"] = device;
+    node.anyone().call("AuthService/SignIn", known).await.unwrap();
+    node.advance_seconds(10);
+    node.anyone().call("AuthService/SignIn", sign_in("ann@example.com", PASSWORD)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_known_device_has_its_own_budget_until_the_password_changes() {
+    let node = Node::start();
+    let register = json!({ "parent": "apps/platform", "email": "ann@example.com", "password": PASSWORD });
+    let answer = node.anyone().call("AuthService/Register", register).await.unwrap();
+    let (ann, device) = (Person::of(node.anyone(), &answer), answer["session"]["deviceToken"].clone());
+    let known = |password: &str, device: &Value| {
+        let mut ask = sign_in("ann@example.com", password);
+        ask["deviceToken"] = device.clone();
+        ask
+    };
+    for _ in 0..6 {
+        let _ = node.anyone().call("AuthService/SignIn", sign_in("ann@example.com", "wrong password")).await;
+    }
+    assert_eq!(reason(&node.anyone().call("AuthService/SignIn", sign_in("ann@example.com", PASSWORD)).await), "TRY_LATER");
+    for forged in [json!("mzd_usr_1.a.17.AAAA"), json!("nonsense"), json!(format!("{}x", device.as_str().unwrap()))] {
+        assert_eq!(reason(&node.anyone().call("AuthService/SignIn", known(PASSWORD, &forged)).await), "TRY_LATER", "{forged}");
+    }
+    node.anyone().call("AuthService/SignIn", known(PASSWORD, &device)).await.unwrap();
+    for n in 0..6 {
+        let failed = node.anyone().call("AuthService/SignIn", known("wrong password", &device)).await;
+        assert_eq!(reason(&failed), if n < 5 { "CREDENTIALS_INVALID" } else { "TRY_LATER" }, "{n}");
+    }
+    node.advance_seconds(60);
+    let change = json!({ "name": "apps/platform/me", "currentPassword": PASSWORD, "newPassword": "another password 1" });
+    ann.call("MeService/ChangePassword", change).await.unwrap();
+    for _ in 0..6 {
+        let _ = node.anyone().call("AuthService/SignIn", sign_in("ann@example.com", "wrong password")).await;
+    }
+    assert_eq!(reason(&node.anyone().call("AuthService/SignIn", known("another password 1", &device)).await), "TRY_LATER");
+}
+
+#[tokio::test]
+async fn the_cookie_outlives_the_browser_only_for_who_asked_to_stay() {
+    let node = Node::start();
+    node.person("ann@example.com").await;
+    for wire in Wire::ALL {
+        let browser = node.anyone().on(wire).with("x-mozaiks-session", "cookie").with("x-mozaiks-client", "test");
+        let browser = browser.with("sec-fetch-site", "same-origin");
+        for stay in [true, false] {
+            let mut ask = sign_in("ann@example.com", PASSWORD);
+            ask["remember"] = json!(stay);
+            let (raw, answer) = browser.call_raw("AuthService/SignIn", ask).await;
+            let mut told = raw.headers.get_all("set-cookie").iter().map(|cookie| cookie.to_str().unwrap());
+            let (cookie, device) = (told.next().unwrap().to_owned(), told.next().unwrap());
+            assert!(device.starts_with("mozaiks-device=mzd_") && device.contains("Max-Age=15552000") && device.contains("HttpOnly"));
+            assert_eq!(answer.unwrap()["session"]["deviceToken"], Value::Null, "{wire:?}");
+            let pair = cookie.split(';').next().unwrap();
+            let refresh = json!({ "parent": "apps/platform" });
+            let (raw, _) = browser.clone().with("cookie", pair).call_raw("AuthService/RefreshSession", refresh).await;
+            for cookie in [cookie.as_str(), raw.headers["set-cookie"].to_str().unwrap()] {
+                assert_eq!(cookie.contains("Max-Age=2592000"), stay, "{wire:?} {cookie}");
+                assert_eq!(cookie.contains("Max-Age"), stay, "{wire:?} {cookie}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_browser_that_was_here_before_is_known_by_its_own_cookie() {
+    let node = Node::start();
+    node.person("ann@example.com").await;
+    for wire in Wire::ALL {
+        let browser = node.anyone().on(wire).with("x-mozaiks-session", "cookie").with("x-mozaiks-client", "test");
+        let browser = browser.with("sec-fetch-site", "same-origin");
+        let (raw, _) = browser.call_raw("AuthService/SignIn", sign_in("ann@example.com", PASSWORD)).await;
+        let device = raw.headers.get_all("set-cookie").iter().nth(1).unwrap().to_str().unwrap().split(';').next().unwrap().to_owned();
+        for _ in 0..6 {
+            let _ = node.anyone().call("AuthService/SignIn", sign_in("ann@example.com", "wrong password")).await;
+        }
+        let strange = browser.call("AuthService/SignIn", sign_in("ann@example.com", PASSWORD)).await;
+        assert_eq!(reason(&strange), "TRY_LATER", "{wire:?}");
+        let known = browser.with("cookie", &device).call("AuthService/SignIn", sign_in("ann@example.com", PASSWORD)).await;
+        assert_eq!(reason(&known), "OK", "{wire:?}");
+        node.advance_seconds(3_600);
+        node.anyone().call("AuthService/SignIn", sign_in("ann@example.com", PASSWORD)).await.unwrap();
+    }
+}

@@ -23,7 +23,7 @@ async fn an_operator_sees_the_installation_and_all_its_apps() {
         );
         let listed = caller.call("AppsService/ListAllApps", json!({})).await.unwrap();
         let names: Vec<&Value> = listed["apps"].as_array().unwrap().iter().map(|app| &app["name"]).collect();
-        assert_eq!(names, ["apps/aaa", "apps/bbb"], "{wire:?}");
+        assert_eq!(names, ["apps/aaa", "apps/bbb", "apps/platform"], "{wire:?}");
         let denied = ann.on(wire).to(&node.admin).call("AppsService/ListAllApps", json!({})).await.unwrap_err();
         assert_eq!((denied.code, denied.reason.as_str()), (7, "PERMISSION_MISSING"), "{wire:?}");
     }

@@ -132,7 +132,7 @@ async fn parallel_repeats_with_one_invitation_make_one_operator() {
     for call in calls {
         match call.await.unwrap() {
             Ok(answer) => drop(names.insert(answer["session"]["user"].to_string())),
-            Err(failure) => assert_eq!(failure.reason, "HASHING_BUSY", "{failure:?}"),
+            Err(failure) => assert!(["HASHING_BUSY", "TRY_LATER"].contains(&failure.reason.as_str()), "{failure:?}"),
         }
     }
     assert_eq!(names.len(), 1);
