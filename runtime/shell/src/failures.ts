@@ -32,7 +32,7 @@ const BY_REASON: Readonly<Record<string, Words>> = {
   INVITATION_EMAIL_MISMATCH: ['This invitation is for another address', 'Use the e-mail address that was invited.'],
   METHOD_UNKNOWN: ['This is not served here', 'The address of this page does not offer it.'],
   OVERLOADED: ['The server is busy', 'Try again in a moment.'],
-  OWN_ACCOUNT: ['This is your own account', 'Nobody can disable themselves.'],
+  OWN_ACCOUNT: ['This is your own account', 'Nobody can disable or delete themselves here.'],
   PASSWORD_WEAK: ['This password is too easy to guess', 'Use at least 8 characters, and nothing common.'],
   PERMISSION_MISSING: ['You may not do this', 'Ask an owner of the app for the permission.'],
   PLANE_REFUSED: ['This is for operators', 'Only operators of the installation may do this.'],
@@ -44,6 +44,8 @@ const BY_REASON: Readonly<Record<string, Words>> = {
   STEP_UP_REQUIRED: ['Sign in again first', 'For this you must have signed in within the last 15 minutes.'],
   TOKEN_REVOKED: ['Your session ended', 'Sign in again to continue.'],
   TRY_LATER: ['Too many attempts', 'Wait a moment before the next one.'],
+  USER_DELETED: ['This person is deleted', 'Take the deletion back first.'],
+  USER_NOT_DELETED: ['This person is not deleted', 'Or it is too late to take that back.'],
   UNREACHABLE: ['The server cannot be reached', 'Check your connection, then try again.'],
 };
 

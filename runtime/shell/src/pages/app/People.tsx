@@ -1,13 +1,13 @@
 // The people of an app, newest first.
 
 import { type User, UserState } from '@mozaiks/client/identity';
-import { Badge } from '../../components/Badge';
 import { ButtonLink } from '../../components/Button';
 import { Icon } from '../../components/Icon';
 import { MoreButton } from '../../components/MoreButton';
 import { Loaded } from '../../components/Page';
 import { RowBones } from '../../components/RowBones';
 import { Time } from '../../components/Time';
+import { UserBadge } from '../../components/UserBadge';
 import { usePaged } from '../../paged';
 import { Link } from '../../Router';
 import { build } from '../../routes';
@@ -77,7 +77,7 @@ function PersonRow({ app, user }: { app: OpenApp; user: User }) {
       <div className="row-text">
         <p className="row-title">
           <Link to={build('/apps/:app/people/:user', { app: app.id, user: idOf(user.name) })}>{name}</Link>
-          {user.state === UserState.DISABLED && <Badge tone="danger">Disabled</Badge>}
+          {user.state !== UserState.ACTIVE && <UserBadge user={user} />}
         </p>
         <p className="row-more">
           {name !== user.email && `${user.email} · `}

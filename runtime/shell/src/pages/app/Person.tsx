@@ -13,6 +13,7 @@ import { Loaded } from '../../components/Page';
 import { RowBones } from '../../components/RowBones';
 import { Section } from '../../components/Section';
 import { Time } from '../../components/Time';
+import { UserBadge } from '../../components/UserBadge';
 import { usePaged } from '../../paged';
 import { useAction, useQuery } from '../../query';
 import { Link } from '../../Router';
@@ -70,7 +71,7 @@ function PersonHead({ user }: { user: User }) {
   return (
     <div className="person-head">
       <h2>{personName(user)}</h2>
-      {user.state === UserState.DISABLED ? <Badge tone="danger">Disabled</Badge> : <Badge tone="good">May sign in</Badge>}
+      {user.state === UserState.ACTIVE ? <Badge tone="good">May sign in</Badge> : <UserBadge user={user} />}
     </div>
   );
 }
@@ -121,7 +122,7 @@ function PersonSessions({ app, user }: { app: OpenApp; user: User }) {
     <SessionList
       sessions={sessions}
       what="their sessions"
-      endedBefore={user.state === UserState.DISABLED ? Number.POSITIVE_INFINITY : 0}
+      endedBefore={user.state === UserState.ACTIVE ? 0 : Number.POSITIVE_INFINITY}
       end={app.may('identity.sessions.revoke') ? end : undefined}
     />
   );
@@ -134,6 +135,7 @@ function Access({ app, user, keep }: ChangeProps) {
     const ask = { name: user.name };
     keep((isDisabled ? await users.enableUser(ask) : await users.disableUser(ask)).user);
   });
+  if (user.state === UserState.DELETED) return <Deleted app={app} user={user} keep={keep} />;
   return (
     <>
       <p>
@@ -145,6 +147,24 @@ function Access({ app, user, keep }: ChangeProps) {
       <div className="actions">
         <Button look={isDisabled ? 'plain' : 'danger'} pending={change.pending} onClick={change.run}>
           {isDisabled ? 'Enable this person' : 'Disable this person'}
+        </Button>
+      </div>
+    </>
+  );
+}
+
+function Deleted({ app, user, keep }: ChangeProps) {
+  const back = useAction(async () => keep((await app.identity.users.undeleteUser({ name: user.name })).user));
+  return (
+    <>
+      <p>
+        This person is deleted and cannot sign in. Until <Time at={user.purgeTime} as="day" /> that can be taken back; then
+        everything personal is gone for good.
+      </p>
+      {back.failure !== undefined && <Failure failure={back.failure} />}
+      <div className="actions">
+        <Button pending={back.pending} onClick={back.run}>
+          Take the deletion back
         </Button>
       </div>
     </>
