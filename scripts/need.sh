@@ -13,6 +13,7 @@ RUST_AT_LEAST=1.95
 NODE_AT_LEAST=20.19
 PYTHON_AT_LEAST=3.9
 GO_AT_LEAST=1.25
+SECANTUS_PYTHON_AT_LEAST=3.11
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -81,6 +82,35 @@ grpcurl_install() {
       die "go could not install grpcurl $GRPCURL"
     mv "$tools/grpcurl" "$tools/grpcurl-$GRPCURL"
   fi
+}
+
+# The MongoDB-protocol server of the tests in a virtual environment in the target folder, of exactly the listed files; fails with
+# its reason as its last line when it cannot be had.
+secantus_install() {
+  local venv=$target/secantus/venv list=scripts/test/requirements.txt
+  if cmp -s "$list" "$venv/.mozaiks-list"; then
+    say "        SecantusDB is up to date"
+    return
+  fi
+  at_least "$SECANTUS_PYTHON_AT_LEAST" "$({ python3 --version || true; } 2>/dev/null | first_version || true)" ||
+    { say "Python $SECANTUS_PYTHON_AT_LEAST or newer is not installed" && return 1; }
+  rm -rf "$venv"
+  { python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check --only-binary :all: --require-hashes -r "$list"; } \
+    </dev/null >&2 || { say "pip could not install SecantusDB" && return 1; }
+  cp "$list" "$venv/.mozaiks-list"
+}
+
+# RabbitMQ for the tests, which start one of their own; fails with its reason as its last line when it cannot be had.
+need_rabbitmq() {
+  local sudo=()
+  if [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]; then
+    say "        RabbitMQ is installed"
+    return
+  fi
+  (apt_install rabbitmq-server) 2>&1 || return 1
+  # The package starts one for the whole machine where there is systemd. Nobody asked for that one.
+  [ "$(id -u)" = 0 ] || sudo=(sudo)
+  [ ! -d /run/systemd/system ] || "${sudo[@]}" systemctl disable --now rabbitmq-server epmd.socket >&2 || true
 }
 
 # Packages of the lock file, unless the ones in node_modules are of this very lock file.

@@ -105,8 +105,24 @@ if [ ! -x "$target/conformance/runner" ] && ! gateway/tests/conformance/fetch.sh
   skip "protobuf conformance" "its runner could not be fetched; see $logs/conformance.log"
 fi
 
+# Without it the tests of the MongoDB engine say SKIPPED and why.
+if ! secantus_install >"$logs/secantus.log" 2>&1; then
+  skip "storage on a MongoDB-protocol server" "$(tail -n 1 "$logs/secantus.log")"
+fi
+
+# Without it the tests of the broker say SKIPPED and why.
+if ! need_rabbitmq >"$logs/rabbitmq.log" 2>&1; then
+  skip "events over RabbitMQ" "$(tail -n 1 "$logs/rabbitmq.log")"
+fi
+
 step "cargo clippy --workspace --all-targets" cargo clippy --workspace --all-targets --locked -- -D warnings || true
 step "cargo test --workspace" cargo test --workspace --locked --no-fail-fast || true
+
+if why=$(scripts/test/instructions.sh --possible); then
+  step "instructions per call (callgrind)" scripts/test/instructions.sh || true
+else
+  skip "instructions per call (callgrind)" "$why"
+fi
 
 # As it is shipped: the tests above were linked with the features that tests ask for besides. Client and shell look for it in
 # the target folder.
