@@ -118,6 +118,16 @@ fi
 step "cargo clippy --workspace --all-targets" cargo clippy --workspace --all-targets --locked -- -D warnings || true
 step "cargo test --workspace" cargo test --workspace --locked --no-fail-fast || true
 
+# Every RPC once more where engine, broker and layout are those of a cluster. The test binary is that of the step above.
+if [ -x "$target/secantus/venv/bin/secantusd-py" ] && [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]; then
+  step "wire subset: one process on MongoDB" env WIRE_ENGINE=mongo \
+    cargo test --workspace --test wire --locked -- identity:: --skip ten_thousand || true
+  step "wire subset: split, MongoDB and RabbitMQ" env WIRE_LAYOUT=split WIRE_ENGINE=mongo WIRE_BROKER=rabbitmq \
+    cargo test --workspace --test wire --locked -- identity:: layouts:: --skip ten_thousand || true
+else
+  skip "wire subset on MongoDB and RabbitMQ" "one of the servers is not installed"
+fi
+
 if why=$(scripts/test/instructions.sh --possible); then
   step "instructions per call (callgrind)" scripts/test/instructions.sh || true
 else

@@ -18,7 +18,8 @@ use crate::wires::Caller;
 
 /// Who writes while everything moves.
 const WRITERS: usize = 6;
-
+/// How often each of them does, at most: slower than the slowest target takes copies.
+const PACE: Duration = Duration::from_millis(50);
 /// Lines of progress of a move beside a node at the least.
 const LINES: usize = 3;
 
@@ -31,8 +32,9 @@ struct Written {
 
 /// Makes people and trades refresh tokens, a document that is changed over and over, until changes are refused.
 async fn write(mut person: Person, staff: Caller, row: String) -> Written {
-    let mut acknowledged = 0;
+    let (mut acknowledged, mut beat) = (0, tokio::time::interval(PACE));
     loop {
+        beat.tick().await;
         let refusal = match made(&staff, &row, acknowledged + 1).await {
             Err(failure) => failure,
             Ok(_) => {
