@@ -27,13 +27,13 @@ have fusermount3 fuse3
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || have rabbitmq-server rabbitmq-server
 scripts/test/secantus.sh --install >>"$log" 2>&1 || say "        SecantusDB could not be installed; see $log"
 
-# run PACKAGE TEST FILTER…: one test binary, one test after the other. Connections break with their node, and each says so: that
-# goes into the log.
+# run TEST FILTER…: one test binary, one test after the other. Connections break with their node, and each says so: that goes into
+# the log. Built with the whole workspace, as scripts/test.sh has it: one package alone would build half of it anew.
 run() {
-  local package=$1 test=$2
-  shift 2
-  say "        $package/$test"
-  cargo test -p "$package" --test "$test" --locked -- --nocapture --test-threads=1 "$@" >>"$log" 2>&1 </dev/null || failed=yes
+  local test=$1
+  shift
+  say "        $test"
+  cargo test --workspace --test "$test" --locked -- --nocapture --test-threads=1 "$@" >>"$log" 2>&1 </dev/null || failed=yes
 }
 
 # The wire suite over a store that fails now and then, as services/node/tests/wire/faults_store.rs has it, its callers asking again.
@@ -44,8 +44,8 @@ suite_over_faults() {
   for method in insert replace remove patch get find; do
     points+="storage::$method=100*off->0.5%return(unavailable)->0.25%return(maybe)->0.25%return(lost);"
   done
-  say "        node/wire over a store that fails"
-  WIRE_CYCLES=2 WIRE_FAULTS=1 FAILPOINTS=${points%;} cargo test -p node --test wire --locked -- --test-threads=4 --skip crash:: --skip faults \
+  say "        wire over a store that fails"
+  WIRE_CYCLES=2 WIRE_FAULTS=1 FAILPOINTS=${points%;} cargo test --workspace --test wire --locked -- --test-threads=4 --skip crash:: --skip faults \
     --skip lossy:: --skip layouts:: --skip operations >"$part" 2>&1 </dev/null || failed=yes
   sed -nE "s/^test result: .* ([0-9]+) passed; ([0-9]+) failed;.*/fault F28-suite seed=- cycles=1 acknowledged=- lost=- split=- \
 seconds=$((SECONDS - began)) passed=\1 failed=\2/p" "$part" | tee -a "$log" >/dev/null
@@ -56,10 +56,10 @@ printing() { grep -rlE '"fault F|fault F[0-9]+[a-z-]* seed=' "$1" --include='*.r
 
 # The modules of the wire suite that print rows; F28 runs the others in its own way.
 mapfile -t modules < <(printing services/node/tests/wire | sed -E 's|^services/node/tests/wire/||; s|/.*||; s|\.rs$||; s|$|::|' | sort -u)
-run node wire "${modules[@]}"
-while read -r package test; do
-  run "$package" "$test"
-done < <(printing crates | sed -nE 's|^crates/([a-z]+)/tests/([^/.]+).*|\1 \2|p' | sort -u)
+run wire "${modules[@]}"
+while read -r test; do
+  run "$test"
+done < <(printing crates | sed -nE 's|^crates/[a-z]+/tests/([^/.]+).*|\1|p' | sort -u)
 
 suite_over_faults
 

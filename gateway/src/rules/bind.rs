@@ -144,7 +144,7 @@ fn well_known(message: &MessageDescriptor, text: &str) -> Option<Vec<u8>> {
         "google.protobuf.FieldMask" => {
             let mut bytes = Vec::new();
             for path in text.split(',').filter(|path| !path.is_empty()) {
-                protobuf::put(1, snake(path).as_bytes(), &mut bytes);
+                protobuf::put(1, snake(path)?.as_bytes(), &mut bytes);
             }
             Some(bytes)
         }
@@ -157,8 +157,9 @@ fn well_known(message: &MessageDescriptor, text: &str) -> Option<Vec<u8>> {
     }
 }
 
-/// Masks in either spelling, as proto paths.
-fn snake(path: &str) -> String {
+/// A mask's path in either spelling, as the proto path. Only what JSON can say too: `a__b` and `a_1` have no camel case that
+/// leads back to them.
+fn snake(path: &str) -> Option<String> {
     let mut text = String::with_capacity(path.len() + 4);
     for letter in path.chars() {
         if letter.is_ascii_uppercase() {
@@ -166,7 +167,9 @@ fn snake(path: &str) -> String {
         }
         text.push(letter.to_ascii_lowercase());
     }
-    text
+    let is_plain = text.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.'));
+    let returns = text.split('_').skip(1).all(|word| word.starts_with(|first: char| first.is_ascii_lowercase()));
+    (is_plain && returns).then_some(text)
 }
 
 /// Appends the fields of a query. `find` knows which keys may be given. Errors: `UNKNOWN_PARAMETER`, `PARAMETER_INVALID`.

@@ -88,6 +88,8 @@ async fn what_fits_no_field_is_refused_before_the_peer() {
         (get("deep=1"), json, "", 400, "PARAMETER_INVALID"),
         (get("kind=NOPE"), json, "", 400, "PARAMETER_INVALID"),
         (get("since=yesterday"), json, "", 400, "PARAMETER_INVALID"),
+        (get("readMask=a__b"), json, "", 400, "PARAMETER_INVALID"),
+        (get("readMask=a%20b"), json, "", 400, "PARAMETER_INVALID"),
         (get("cursor=%25%25"), json, "", 400, "PARAMETER_INVALID"),
         (get("ratio=NaN"), json, "", 400, "PARAMETER_INVALID"),
         (get("count=%zz"), json, "", 400, "PARAMETER_INVALID"),
