@@ -20,9 +20,10 @@ use crate::openapi::Document;
 use crate::refuse::{self, Refusal};
 use crate::rules::{Found, Rule, Rules, template};
 use crate::session::{self, Sessions};
+use crate::shell::{self, Bootstrap};
 use crate::stability::Notices;
 use crate::wires::{RPC_TYPES, Wire, grpc, grpc_web, rest};
-use crate::{Admin, assets, headers, openapi, shell};
+use crate::{Admin, assets, headers, openapi};
 
 /// Everything that requests are answered from.
 #[derive(Debug)]
@@ -36,8 +37,7 @@ pub(crate) struct Front {
     pub(crate) proxies: Vec<Net>,
     pub(crate) hub: Hub,
     pub(crate) ready: watch::Receiver<bool>,
-    /// The data block of the shell's document.
-    pub(crate) bootstrap: String,
+    pub(crate) bootstrap: Bootstrap,
 }
 
 type Outcome = Result<Response<Body>, Refusal>;
@@ -178,7 +178,7 @@ impl Front {
             "/readyz" if *self.ready.borrow() => Ok(plain("ready\n")),
             "/readyz" => Err(Error::unavailable("NOT_READY", "not ready yet").into()),
             openapi::PATH => Ok(self.document.answer(&visit.head.headers)),
-            path if is_navigation(visit, path) => Ok(shell::document(&self.bootstrap)),
+            path if is_navigation(visit, path) => Ok(shell::document(self.bootstrap.on(is_admin(visit)))),
             path => assets::find(path).ok_or_else(|| Error::route_unknown().into()),
         }
     }
@@ -193,7 +193,11 @@ fn deadline(visit: &Visit, method: &Method) -> Result<Deadline, Refusal> {
 /// Operators are served on the admin listener alone; packages that are not ours never.
 fn offers(method: &Method, visit: &Visit) -> bool {
     let is_operator = method.access.as_ref().is_some_and(|access| access.plane() == Plane::Operator);
-    !method.area.is_empty() && (!is_operator || visit.head.extensions.get::<Admin>().is_some())
+    !method.area.is_empty() && (!is_operator || is_admin(visit))
+}
+
+fn is_admin(visit: &Visit) -> bool {
+    visit.head.extensions.get::<Admin>().is_some()
 }
 
 fn is_navigation(visit: &Visit, path: &str) -> bool {

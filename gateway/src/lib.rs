@@ -19,6 +19,11 @@ mod shell;
 mod stability;
 mod wires;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[path = "../tests/corpora/targets.rs"]
+#[allow(clippy::unwrap_used)] // compiled for tests and gateway/fuzz alone
+pub mod targets;
+
 #[cfg(test)]
 #[path = "../tests/corpora/replay.rs"]
 #[allow(clippy::unwrap_used)]
@@ -39,6 +44,7 @@ use cors::Origins;
 use front::Front;
 use openapi::Document;
 use session::Sessions;
+use shell::Bootstrap;
 use stability::Notices;
 
 /// What the gateway is made from.
@@ -54,7 +60,7 @@ pub struct Start {
     pub ready: watch::Receiver<bool>,
 }
 
-/// Put into a request's extensions by the admin listener: there, operators' methods are served too.
+/// Put into a request's extensions by the admin listener: there, operators' methods are served too, and the shell is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Admin;
 
@@ -75,7 +81,7 @@ pub fn start(start: Start) -> kernel::Result<rpc::Http> {
     };
     let document = Document::of(&openapi::describe(&schema, &rules));
     let scheme = if config.secure_cookies { "https" } else { "http" };
-    let (proxies, bootstrap) = (config.proxies(), shell::bootstrap(&config.bootstrap));
+    let (proxies, bootstrap) = (config.proxies(), Bootstrap::of(config.bootstrap));
     let origins = Origins { public: config.public_origins, scheme };
     let front = Arc::new(Front { schema, rules, sessions, notices, document, origins, proxies, hub, ready, bootstrap });
     Ok(rpc::Http::new(service_fn(move |request| {

@@ -4,6 +4,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use rpc::Body;
+use serde_json::Value;
 
 use crate::assets;
 
@@ -27,8 +28,33 @@ const MISSING: &str = "<!doctype html>\n<html lang=\"en\">\n<title>Mozaiks</titl
                        <p>Run <code>npm ci &amp;&amp; npm run build</code> in the repository, then build the server again. \
                        The API answers already.</p>\n</html>\n";
 
-/// The data block of the document. `<` is escaped, so that no text in it can end the block.
-pub(crate) fn bootstrap(data: &serde_json::Value) -> String {
+/// The data block of the document as each listener serves it.
+#[derive(Debug)]
+pub(crate) struct Bootstrap {
+    public: String,
+    admin: String,
+}
+
+impl Bootstrap {
+    /// `admin` is ours to say, whatever the settings hold: true on the admin listener, absent elsewhere.
+    pub(crate) fn of(mut data: Value) -> Self {
+        let mut told = |is_admin: bool| {
+            if let Some(fields) = data.as_object_mut() {
+                fields.remove("admin");
+                fields.extend(is_admin.then(|| ("admin".to_owned(), Value::Bool(true))));
+            }
+            block(&data)
+        };
+        Self { public: told(false), admin: told(true) }
+    }
+
+    pub(crate) fn on(&self, is_admin: bool) -> &str {
+        if is_admin { &self.admin } else { &self.public }
+    }
+}
+
+/// `<` is escaped, so that no text in the data can end the block.
+fn block(data: &Value) -> String {
     format!("<script type=\"application/json\" id=\"bootstrap\">{}</script>", data.to_string().replace('<', "\\u003c"))
 }
 
@@ -50,11 +76,22 @@ fn fill(page: &str, bootstrap: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
     use super::*;
 
     #[test]
+    fn admin_is_said_to_the_admin_listener_alone() {
+        let says = |data, is_admin| Bootstrap::of(data).on(is_admin).contains("\"admin\":true");
+        for data in [json!({}), json!({ "app": "a" }), json!({ "admin": true }), json!({ "admin": false })] {
+            assert_eq!((says(data.clone(), false), says(data.clone(), true)), (false, true), "{data}");
+        }
+        assert_eq!(Bootstrap::of(json!("data")).on(true), block(&json!("data")));
+    }
+
+    #[test]
     fn data_cannot_leave_its_block() {
-        let block = bootstrap(&serde_json::json!({ "app": "</script><script>alert(1)</script><!--" }));
+        let block = block(&json!({ "app": "</script><script>alert(1)</script><!--" }));
         assert_eq!((block.matches('<').count(), block.matches("</script>").count()), (2, 1));
     }
 

@@ -1,10 +1,11 @@
 //! What browsers may do: foreign pages, the session cookie in every wire, the shell.
 
 use bytes::{BufMut, BytesMut};
-use gateway::Config;
+use gateway::{Admin, Config};
+use http::Request;
 use serde_json::{Value, json};
 
-use crate::peer::{Door, Told, pack};
+use crate::peer::{Door, Told, full, pack};
 use crate::wires::{RPC_WIRES, THINGS, call, outcome, request};
 
 const SESSIONS: &str = "/mozaiks.probe.v1.SessionsService";
@@ -214,6 +215,14 @@ async fn navigations_get_the_document_and_nothing_else_does() {
         let page = String::from_utf8(told.body.to_vec()).unwrap();
         let says = if told.status == 200 { "id=\"bootstrap\">{\"app\":\"\\u003c/script>\"}</script>" } else { "npm run build" };
         assert!(page.contains(says), "{page}");
+    }
+    let mut request = Request::get("/apps/acme").header("accept", html[0].1).body(full("")).unwrap();
+    request.extensions_mut().insert(Admin);
+    let (public, admin) = (door.rest("GET /apps/acme", &html, "").await, door.send(request).await);
+    let says = |told: &Told| String::from_utf8_lossy(&told.body).contains("\"admin\":true");
+    assert_eq!((says(&public), says(&admin)), (false, admin.status == 200));
+    for header in ["cache-control", "content-security-policy", "content-type", "etag", "vary"] {
+        assert_eq!(public.header(header), admin.header(header), "{header}");
     }
     for line in [
         "GET /api/core/nothing",

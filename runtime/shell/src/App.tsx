@@ -22,6 +22,7 @@ import { Login } from './pages/Login';
 import { Me } from './pages/Me';
 import { NewApp } from './pages/NewApp';
 import { NotFound } from './pages/NotFound';
+import { AdminOnly } from './pages/operator/AdminOnly';
 import { AllApps } from './pages/operator/AllApps';
 import { Installation } from './pages/operator/Installation';
 import { Register } from './pages/Register';
@@ -51,8 +52,8 @@ const ROUTES: readonly PageRoute[] = [
   route('/apps/:app/danger', 'Danger zone', 'members', ({ app }) => (
     <AppFrame key={app} id={app} part="Danger zone">{(open) => <DangerZone app={open} />}</AppFrame>
   )),
-  route('/operator', 'Installation', 'members', () => <Installation />),
-  route('/operator/apps', 'All apps', 'members', () => <AllApps />),
+  route('/operator', 'Installation', 'members', () => <AdminOnly title="Installation"><Installation /></AdminOnly>),
+  route('/operator/apps', 'All apps', 'members', () => <AdminOnly title="All apps"><AllApps /></AdminOnly>),
   route('/me', 'Profile', 'members', () => <Me />),
   route('/again', 'Sign in again', 'members', () => <Again />),
   route('/login', 'Sign in', 'visitors', () => <Login />),

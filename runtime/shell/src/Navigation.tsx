@@ -8,6 +8,7 @@ import { Icon, type IconName } from './components/Icon';
 import { Mark } from './components/Mosaic';
 import { ThemeSwitch } from './components/ThemeSwitch';
 import { useAccount, useCore, useSession } from './contexts/AuthContext';
+import { useRuntime } from './contexts/RuntimeContext';
 import { place } from './location';
 import { covers } from './permissions';
 import { useAction } from './query';
@@ -20,22 +21,23 @@ interface Entry {
   readonly icon: IconName;
   /** Whether a path belongs to this entry. */
   readonly holds: (path: string) => boolean;
-  /** Whoever lacks it does not see the entry. */
-  readonly permission?: string;
+  /** For operators: seen on the admin address alone, by those who hold this permission. */
+  readonly operator?: string;
 }
 
 const ENTRIES: readonly Entry[] = [
   { to: '/', label: 'Apps', icon: 'apps', holds: (path) => path === '/' || (path.startsWith('/apps/') && path !== '/apps/new') },
   { to: '/apps/new', label: 'New app', icon: 'plus', holds: (path) => path === '/apps/new' },
   { to: '/me', label: 'Profile', icon: 'person', holds: (path) => path === '/me' },
-  { to: '/operator', label: 'Operation', icon: 'server', holds: (path) => path.startsWith('/operator'), permission: 'operator.apps' },
+  { to: '/operator', label: 'Operation', icon: 'server', holds: (path) => path.startsWith('/operator'), operator: 'operator.apps' },
 ];
 
 export function Navigation() {
   const { path } = useStore(place);
   const session = useSession();
   const held = useStore(useCore().account).me?.permissions ?? [];
-  const entries = ENTRIES.filter(({ permission }) => permission === undefined || covers(held, permission));
+  const { admin } = useRuntime();
+  const entries = ENTRIES.filter(({ operator }) => operator === undefined || (admin && covers(held, operator)));
   return (
     <header className="side">
       <Link to="/" className="brand">

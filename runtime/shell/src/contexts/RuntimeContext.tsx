@@ -1,4 +1,4 @@
-// What the shell knows about itself: the app of this origin, the theme, whether there is a network.
+// What the shell knows about itself: the app and kind of this origin, the theme, whether there is a network.
 // Must not know who is signed in.
 
 import { createContext, type ReactNode, use } from 'react';
@@ -9,6 +9,7 @@ import { readTheme, type Theme, writeTheme } from '../theme';
 interface RuntimeState {
   readonly app: string;
   readonly version: string;
+  readonly admin: boolean;
   readonly theme: Theme;
   readonly online: boolean;
 }

@@ -2,11 +2,13 @@
 
 import { ButtonLink } from '../components/Button';
 import { Page } from '../components/Page';
+import { useRuntime } from '../contexts/RuntimeContext';
 import { Link, type PageRoute } from '../Router';
 import { near } from '../routes';
 
 export function NotFound({ path, routes }: { path: string; routes: readonly PageRoute[] }) {
-  const meant = near(routes, path);
+  const { admin } = useRuntime();
+  const meant = near(routes, path).filter(({ pattern }) => admin || !pattern.startsWith('/operator'));
   return (
     <Page
       title="Page not found"

@@ -72,6 +72,20 @@ test('every script and style of the document is named by what it holds', async (
   }
 });
 
+test('the document says that it is the admin address there alone, and is bounded alike', async () => {
+  const [open, closed] = await Promise.all(
+    [stage.node.gateway, stage.node.admin].map(async (address) => {
+      const response = await fetch(`${address}/me`, { headers: { accept: 'text/html', 'x-admin': 'true' } });
+      const data = /id="bootstrap">([^<]*)</.exec(await response.text())?.[1];
+      const bounds = ['cache-control', 'content-security-policy', 'content-type', 'etag'].map((name) => response.headers.get(name));
+      return { data: /** @type {Record<string, unknown>} */ (JSON.parse(String(data))), bounds };
+    }),
+  );
+  assert.deepEqual([open?.data['admin'], closed?.data['admin']], [undefined, true]);
+  assert.deepEqual({ ...open?.data, admin: true }, closed?.data);
+  assert.deepEqual(open?.bounds, closed?.bounds);
+});
+
 test('every file of the build is served with its type, and others are not', async () => {
   const manifest = new URL('../../../dist/manifest.json', import.meta.url);
   /** @type {{ files: { path: string, bytes: number }[] }} */

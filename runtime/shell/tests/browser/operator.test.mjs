@@ -25,7 +25,8 @@ test('an operator sees the installation and all its apps on the admin address', 
   const member = await stage.member(t);
   await createApp(member.page, { name: 'Somebody’s App', id: 'somebodys-app' });
   const { page } = await operator(t);
-  await page.goto(`${stage.node.admin}/operator`);
+  await page.goto(`${stage.node.admin}/`);
+  await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Operation' }).click();
   await see(page, 'Installation');
   await page.getByText(stage.node.gateway, { exact: true }).waitFor();
   await page.getByText('Everybody may make an account.').waitFor();
@@ -37,20 +38,31 @@ test('an operator sees the installation and all its apps on the admin address', 
 });
 
 test('on the public address an operator is told where these pages are', async (t) => {
-  const { page } = await operator(t);
-  await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Operation' }).click();
-  await page.getByText('Operators’ pages are on the admin address').waitFor();
-  await page.goto('/operator/apps');
-  await page.getByText('Operators’ pages are on the admin address').waitFor();
+  const { page, email } = await operator(t);
+  await page.getByRole('banner').getByText(email).first().waitFor();
+  assert.equal(await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Operation' }).count(), 0);
+  /** @type {string[]} */
+  const asked = [];
+  page.on('request', (request) => asked.push(request.url()));
+  for (const path of ['/operator', '/operator/apps']) {
+    await page.goto(path);
+    await page.getByText('Operators’ pages are on the admin address').waitFor();
+  }
+  assert.deepEqual(asked.filter((url) => /Installation|ListAllApps/.test(url)), [], 'it was tried all the same');
+  await page.goto('/operater');
+  await see(page, 'Page not found');
+  assert.equal(await page.getByRole('link', { name: 'Installation' }).count(), 0);
+  await page.goto(`${stage.node.admin}/operater`);
+  await page.getByRole('link', { name: 'Installation' }).waitFor();
 });
 
 test('whoever is no operator finds no way to these pages, and nothing on them', async (t) => {
   const { page, email } = await stage.member(t);
   await page.getByRole('banner').getByText(email).first().waitFor();
-  assert.equal(await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Operation' }).count(), 0);
   for (const path of ['/operator', '/operator/apps']) {
     await page.goto(stage.node.admin + path);
     await page.getByText('These pages are for operators').waitFor();
+    assert.equal(await page.getByRole('navigation', { name: 'Main' }).getByRole('link', { name: 'Operation' }).count(), 0);
   }
 });
 

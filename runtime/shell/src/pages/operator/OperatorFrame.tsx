@@ -1,4 +1,4 @@
-// What the pages of operators share. They work on the admin listener alone; elsewhere they say so.
+// What the pages of operators share once they are open.
 
 import { Code } from '@mozaiks/client';
 import type { ReactNode } from 'react';
@@ -19,13 +19,11 @@ export function OperatorFrame<T>({ title, lead, query, children }: {
   query: Query<T>;
   children: (data: T) => ReactNode;
 }) {
-  const isElsewhere = query.failure?.code === Code.Unimplemented;
   const isRefused = query.failure?.code === Code.PermissionDenied;
   return (
     <Page title={title} lead={<p>{lead}</p>}>
-      {isElsewhere && <Elsewhere />}
       {isRefused && <OperatorsOnly />}
-      {!isElsewhere && !isRefused && (
+      {!isRefused && (
         <>
           <Tabs label="Operation" tabs={TABS} />
           <div className="page-body">
@@ -36,21 +34,6 @@ export function OperatorFrame<T>({ title, lead, query, children }: {
         </>
       )}
     </Page>
-  );
-}
-
-function Elsewhere() {
-  return (
-    <div className="blank">
-      <p className="blank-title">Operators’ pages are on the admin address</p>
-      <p>
-        This is the public address, which never shows them. Open the admin address at the machine that runs the installation:
-        it is printed when the server starts, <code>http://127.0.0.1:8019</code> unless it was set otherwise.
-      </p>
-      <div className="actions">
-        <ButtonLink to="/">Go to your apps</ButtonLink>
-      </div>
-    </div>
   );
 }
 
