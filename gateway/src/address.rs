@@ -45,7 +45,7 @@ impl Net {
     }
 }
 
-/// The address of the client, IPv6 by its /64. None when it cannot be read: never a proxy's own.
+/// The address of the client, IPv6 by its /64. None when it cannot be read: never that of a proxy that calls us.
 pub(crate) fn client(peer: Option<SocketAddr>, headers: &HeaderMap, trusted: &[Net]) -> Option<IpAddr> {
     let peer = peer?.ip().to_canonical();
     let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.holds(address));
@@ -61,9 +61,10 @@ pub(crate) fn client(peer: Option<SocketAddr>, headers: &HeaderMap, trusted: &[N
             return seen.map(by_network);
         }
     }
-    // Every hop is a known proxy: the first of them began the call, unless the chain went on beyond what is read.
+    // Every hop is a known proxy: the first of them began the call, unless the chain went on beyond what is read, or says
+    // no more than that the peer forwards its own.
     let hops = values.iter().map(|value| value.split(',').count()).sum::<usize>();
-    seen.filter(|_| hops <= MAX_HOPS).map(by_network)
+    seen.filter(|address| *address != peer && hops <= MAX_HOPS).map(by_network)
 }
 
 /// `1.2.3.4`, `1.2.3.4:5678`, `::1`, `[::1]`, `[::1]:5678`, also in quotes.
@@ -110,13 +111,16 @@ mod tests {
     #[test]
     fn the_chain_is_walked_from_the_right_through_known_proxies() {
         let proxies = ["10.0.0.0/8", "fd00::/8"];
-        let table: [(&[&str], Option<&str>); 10] = [
+        let table: [(&[&str], Option<&str>); 13] = [
             (&["6.6.6.6, 1.2.3.4"], Some("1.2.3.4")),
             (&["6.6.6.6", "1.2.3.4, 10.1.1.1"], Some("1.2.3.4")),
             (&["1.2.3.4:555, [fd00::1]:80"], Some("1.2.3.4")),
             (&["\"[2001:db8::1]:4711\""], Some("2001:db8::")),
             (&["::ffff:1.2.3.4"], Some("1.2.3.4")),
             (&["10.2.2.2, 10.1.1.1"], Some("10.2.2.2")),
+            (&["10.0.0.1"], None),
+            (&["::ffff:10.0.0.1, 10.1.1.1"], None),
+            (&["1.2.3.4, 10.0.0.1"], Some("1.2.3.4")),
             (&[], None),
             (&["unknown"], None),
             (&["1.2.3.4, garbage"], None),

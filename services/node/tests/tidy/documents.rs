@@ -12,7 +12,8 @@ const NO_FOLDERS: [&str; 5] = ["application", "apps", "grpc-web", "mozaiks.ident
 /// Types of the configuration that hold settings and are none.
 const GROUPS: [&str; 6] = ["Events", "Gateway", "Listen", "Peers", "Store", "identity::Config"];
 /// Made by a build, so absent from a fresh clone.
-const BUILT: [&str; 6] = [".mozaiks", "clients/typescript/dist", "clients/typescript/gen", "node_modules", "runtime/dist", "target"];
+const BUILT: [&str; 7] =
+    [".mozaiks", "clients/typescript/dist", "clients/typescript/gen", "gateway/fuzz/finds", "node_modules", "runtime/dist", "target"];
 
 fn is_document(source: &Source) -> bool {
     source.path == "README.md" || (source.path.starts_with("docs/") && source.path.ends_with(".md"))

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use crate::source::{Fault, Source, fail_on, hold, lines_of, tree};
 
 /// Crate, and what it may import from the workspace.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("kernel", &[]),
     ("api", &[]),
     ("storage", &["kernel"]),
@@ -17,12 +17,13 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("plugins", SERVICE),
     ("ai", SERVICE),
     ("gateway", &["kernel", "api", "rpc"]),
+    ("fuzz", &["gateway"]),
     ("node", &["kernel", "api", "storage", "events", "rpc", "identity", "billing", "insights", "plugins", "ai", "gateway"]),
 ];
 const SERVICE: &[&str] = &["kernel", "api", "rpc", "storage", "events"];
 
 /// Package, and the crates that alone may use it, tests and builds aside.
-const ALONE: [(&str, &[&str]); 28] = [
+const ALONE: [(&str, &[&str]); 29] = [
     // The gateway reads the details of a failure to spell them in JSON: docs/decisions/0005.
     ("tonic-types", &["kernel", "gateway"]),
     ("uuid", &["kernel"]),
@@ -52,6 +53,7 @@ const ALONE: [(&str, &[&str]); 28] = [
     ("axum", &["gateway"]),
     ("rust-embed", &["gateway"]),
     ("tonic-web", &["gateway"]),
+    ("libfuzzer-sys", &["fuzz"]),
     ("clap", &["node"]),
     ("notify", &["node"]),
 ];

@@ -63,11 +63,13 @@ impl Source {
     }
 }
 
-/// Files of tests: they may do what production code may not. The storage suite is the contract of engines as tests.
+/// Files of tests: they may do what production code may not. The storage suite is the contract of engines as tests, and what
+/// feeds targets is no part of what is shipped.
 fn is_test(path: &str) -> bool {
     let stem = path.rsplit('/').next().and_then(|name| name.split('.').next()).unwrap_or_default();
     let named = stem == "tests" || stem.ends_with("_tests") || stem.starts_with("tests_");
-    named || path.contains("/tests/") || path.contains("/benches/") || path.starts_with("crates/storage/src/suite/")
+    let folders = ["/tests/", "/benches/", "gateway/fuzz/", "crates/storage/src/suite/"];
+    named || folders.iter().any(|folder| path.contains(folder))
 }
 
 pub(crate) fn root() -> PathBuf {

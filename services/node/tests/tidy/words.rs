@@ -104,7 +104,7 @@ fn machine_traces(source: &Source) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (number, line) in source.text.lines().enumerate() {
         // Cargo writes the registry's name for every package, wherever it came from.
-        if source.path == "Cargo.lock" && line == "source = \"registry+https://github.com/rust-lang/crates.io-index\"" {
+        if source.path.ends_with("Cargo.lock") && line == "source = \"registry+https://github.com/rust-lang/crates.io-index\"" {
             continue;
         }
         for found in
@@ -121,7 +121,7 @@ fn begins_a_path(line: &str, folder: &str) -> bool {
 }
 
 fn resolved_packages(source: &Source) -> Vec<Fault> {
-    let locked = matches!(source.path.as_str(), "package-lock.json" | "Cargo.lock");
+    let locked = ["package-lock.json", "Cargo.lock"].iter().any(|name| source.path.ends_with(name));
     let lines =
         source.text.lines().enumerate().filter(|(_, line)| locked && (line.contains("\"resolved\": \"http") || line.contains("http://")));
     lines.map(|(number, _)| (number + 1, "a lock file names packages and digests, not where they were fetched".to_owned())).collect()
