@@ -104,6 +104,25 @@ impl Store {
         self.state.read_only(on);
     }
 
+    /// Notes for every later start whether changes are refused; `read_only` alone lasts until this process ends.
+    pub async fn note_read_only(&self, on: bool) -> Result<()> {
+        self.engine.note_read_only(on).await
+    }
+
+    /// At a start: refuses changes, where that was noted. Whether it was.
+    pub async fn recall_read_only(&self) -> Result<bool> {
+        let on = self.engine.is_noted_read_only().await?;
+        if on {
+            self.read_only(true);
+        }
+        Ok(on)
+    }
+
+    /// Whether changes are refused.
+    pub fn is_read_only(&self) -> bool {
+        self.state.is_read_only()
+    }
+
     /// Returns once every change that this store let in has ended, whatever came of it. After `read_only(true)`: once nothing
     /// moves any more. Errors: those of reading.
     pub async fn settled(&self) -> Result<()> {

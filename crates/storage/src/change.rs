@@ -39,7 +39,7 @@ impl Once {
 
     /// What a document remembers of it. An actor's request ids are its own: another's equal id is another id.
     pub(crate) fn entry(&self, actor: &str) -> OnceEntry {
-        OnceEntry { id: hex_half(&id::digest(&[actor, &self.request_id])), digest: hex_half(&self.digest), version: 0, at: 0 }
+        OnceEntry { id: hex_half(&id::digest(&[actor, &self.request_id])), digest: hex_half(&self.digest), ..OnceEntry::default() }
     }
 }
 

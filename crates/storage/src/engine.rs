@@ -13,6 +13,7 @@ use crate::envelope::Envelope;
 use crate::outbox::{Ack, Across, Claimed, Defer, Due, Lease, Outbox};
 use crate::patch::{self, Numbers, Op, Test};
 use crate::record::{Collection, Index, Key, Range};
+use crate::sum::Summed as _;
 
 /// Most events of a document that wait to be published.
 pub const MAX_EVENTS: usize = 32;
@@ -147,6 +148,12 @@ pub trait Engine: fmt::Debug + Send + Sync + 'static {
     /// a copy, when its source no longer has them.
     fn expunge<'a>(&'a self, across: &'a Across, collection: &'static Collection, ids: Vec<(Tenant, String)>) -> Answer<'a, ()>;
 
+    /// Notes in the store, for whoever opens it next, whether it takes changes. Refuses nothing by itself.
+    fn note_read_only(&self, on: bool) -> Answer<'_, ()>;
+
+    /// What `note_read_only` noted last; not, where it never did.
+    fn is_noted_read_only(&self) -> Answer<'_, bool>;
+
     /// A bell that rings after changes that brought events or a due time: on SQLite after their commit in this process, on a
     /// replica set by a change stream, else now and then.
     fn watch(&self) -> Bell;
@@ -245,7 +252,7 @@ pub struct Amended {
 }
 
 /// An event that waits in its document.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingEvent {
     /// `evt_…`, by which subscribers tell duplicates.
     pub id: String,
@@ -263,6 +270,16 @@ pub struct PendingEvent {
     /// The `traceparent` of the call that made the change; empty when it had none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trace: String,
+    /// The checksum of all other fields, once `version` is set.
+    pub sum: i64,
+}
+
+impl PendingEvent {
+    /// This event of the change that made this version.
+    pub(crate) fn at_version(self, version: i64) -> Self {
+        let event = Self { version, ..self };
+        Self { sum: event.expected(), ..event }
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // as serde asks
@@ -297,7 +314,7 @@ pub struct Part {
 }
 
 /// A remembered request id.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OnceEntry {
     /// Actor and request id, hashed.
     pub id: String,
@@ -307,6 +324,8 @@ pub struct OnceEntry {
     pub version: i64,
     /// When, in microseconds.
     pub at: i64,
+    /// The checksum of all other fields, once `version` and `at` are set.
+    pub sum: i64,
 }
 
 /// A document as stored.
@@ -322,16 +341,6 @@ pub struct Stored {
     pub numbers: Numbers,
     /// Remembered request ids, oldest first.
     pub once: Vec<OnceEntry>,
-}
-
-impl Stored {
-    /// A document as read, once its body agrees with its checksum. Errors: `RECORD_CORRUPT`.
-    pub(crate) fn checked(self, collection: &Collection, crc: i64) -> Result<Self> {
-        if i64::from(crc32c::crc32c(self.body.as_bytes())) == crc {
-            return Ok(self);
-        }
-        Err(Error::internal("RECORD_CORRUPT", format!("{} {} does not agree with its checksum", collection.name, self.id)))
-    }
 }
 
 /// A part of an index, to be read in order.
@@ -380,8 +389,10 @@ pub struct Metrics {
     pub changes: u64,
     /// Commits that held them.
     pub commits: u64,
-    /// Reads.
+    /// Reads that asked the database.
     pub reads: u64,
+    /// Reads that a cache answered; not among `reads`.
+    pub cache_hits: u64,
     /// Changes that wait for the writer.
     pub queued: u64,
     /// Reads that wait for a reader.
@@ -428,7 +439,7 @@ pub(crate) fn enqueue(mut waiting: Vec<PendingEvent>, new: Vec<PendingEvent>, ve
     if waiting.len() + new.len() > MAX_EVENTS {
         return Err(Error::exhausted("OUTBOX_FULL", format!("more than {MAX_EVENTS} events wait to be published")));
     }
-    waiting.extend(new.into_iter().map(|event| PendingEvent { version, ..event }));
+    waiting.extend(new.into_iter().map(|event| event.at_version(version)));
     Ok(waiting)
 }
 
@@ -458,7 +469,8 @@ pub(crate) fn reused() -> Error {
 
 /// The request ids remembered after a change, the oldest forgotten.
 pub(crate) fn remember(mut known: Vec<OnceEntry>, new: Option<OnceEntry>, version: i64, now: Time) -> Vec<OnceEntry> {
-    known.extend(new.map(|entry| OnceEntry { version, at: now.micros(), ..entry }));
+    let entry = new.map(|entry| OnceEntry { version, at: now.micros(), ..entry });
+    known.extend(entry.map(|entry| OnceEntry { sum: entry.expected(), ..entry }));
     let surplus = known.len().saturating_sub(MAX_REMEMBERED);
     known.drain(..surplus);
     known
@@ -470,8 +482,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn events_of_older_binaries_are_read_and_plain_ones_written_as_they_wrote_them() {
-        let old = r#"{"id":"evt_1","kind":"a.b.c","payload":"CAE","version":2,"at":7}"#;
+    fn events_without_a_place_or_a_trace_are_read_and_written_as_they_were() {
+        let old = r#"{"id":"evt_1","kind":"a.b.c","payload":"CAE","version":2,"at":7,"sum":5}"#;
         let event: PendingEvent = serde_json::from_str(old).unwrap();
         assert_eq!((event.index, event.trace.as_str(), event.version), (0, "", 2));
         assert_eq!(serde_json::to_string(&event).unwrap(), old);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{OnceEntry, PendingEvent};
 use crate::patch::Numbers;
 use crate::record::Key;
+use crate::sum::Covered;
 
 /// Whether a document is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +59,12 @@ impl Envelope {
         let text =
             serde_json::to_string(self).map_err(|cause| Error::internal("STORE_FAILED", "an envelope was not encoded").because(cause))?;
         Ok(id::digest(&[&text]))
+    }
+
+    /// What a checksum of it covers, with its numbers in the words of the engine.
+    pub(crate) fn covered<'a>(&'a self, numbers: &'a str) -> Covered<'a> {
+        let Self { tenant, id, version, writer, expires, body, .. } = self;
+        Covered { tenant, id, version: *version, writer: *writer, expires: *expires, numbers, body }
     }
 
     /// The tenant and the times in the words of the house. Errors: `RECORD_CORRUPT` when the tenant is none.

@@ -170,6 +170,14 @@ impl Engine for FaultStore {
         change("storage::expunge", self.0.expunge(across, collection, ids))
     }
 
+    fn note_read_only(&self, on: bool) -> Answer<'_, ()> {
+        change("storage::note_read_only", self.0.note_read_only(on))
+    }
+
+    fn is_noted_read_only(&self) -> Answer<'_, bool> {
+        read("storage::is_noted_read_only", self.0.is_noted_read_only())
+    }
+
     fn watch(&self) -> Bell {
         self.0.watch()
     }

@@ -18,6 +18,7 @@ mod state;
 mod store;
 #[cfg(feature = "suite")]
 pub mod suite;
+mod sum;
 mod token;
 mod value;
 

@@ -9,15 +9,20 @@
 use std::time::Duration;
 
 use kernel::{Error, Kind, Result, Tenant};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::engine::{Amend, Amended, Engine, Erase, MAX_REMEMBERED, OnceEntry, Place, Stored, Trail, Write, stale};
+use crate::engine::{Amend, Amended, Answer, Engine, Erase, MAX_REMEMBERED, OnceEntry, Place, Stored, Trail, Write, stale};
 use crate::patch::Op;
 
-/// Tries of one change.
-const TRIES: usize = 6;
 /// After so long a change is not sent again: a store that is late is not helped by more.
-const LATEST_TRY: Duration = Duration::from_secs(5);
+const LATEST_TRY: Duration = Duration::from_secs(8);
+/// So long all tries may take together, so that the answer comes within ten seconds.
+const LONGEST: Duration = Duration::from_millis(9_500);
+/// So long a look may take, however late it is.
+const LEAST_LOOK: Duration = Duration::from_secs(2);
+/// Between two tries: the first after so long, each later one after twice as long, up to the most.
+const LEAST_PAUSE: Duration = Duration::from_millis(1);
+const MOST_PAUSE: Duration = Duration::from_millis(200);
 /// How far the clocks of two nodes may be apart.
 const CLOCKS_APART_MICROS: i64 = 60_000_000;
 
@@ -49,16 +54,25 @@ struct Look<'a> {
     place: &'a Place,
 }
 
-/// One change on its way: whether a reply was lost, and how often it was sent.
+/// One change on its way: whether a reply was lost, and how long to wait before it is sent again.
 struct Doubt {
     began: Instant,
-    tries: usize,
+    pause: Duration,
     raised: bool,
 }
 
 impl Doubt {
     fn new() -> Self {
-        Self { began: Instant::now(), tries: 0, raised: false }
+        Self { began: Instant::now(), pause: LEAST_PAUSE, raised: false }
+    }
+
+    /// A try, or a look after one, as long as there is time.
+    async fn within<R>(&self, call: Answer<'_, R>) -> Result<R> {
+        if !self.raised {
+            return call.await; // it keeps a limit of its own
+        }
+        let end = (self.began + LONGEST).max(Instant::now() + LEAST_LOOK);
+        timeout_at(end, call).await.unwrap_or_else(|_| Err(maybe_applied()))
     }
 
     /// The final answer; none when the change is to be sent again. After the first lost reply every refusal is looked into,
@@ -75,15 +89,20 @@ impl Doubt {
             return Some(Err(error));
         }
         self.raised = true;
-        self.tries += 1;
-        let Ok(trail) = look.engine.trail(look.tenant, look.place.clone()).await else {
-            return Some(Err(maybe_applied().because(error)));
+        let trail = match self.within(look.engine.trail(look.tenant, look.place.clone())).await {
+            Ok(trail) => trail,
+            Err(cause) => return Some(Err(maybe_applied().because(cause))),
         };
+        let in_vain = matches!(error.kind(), Kind::Unavailable | Kind::Timeout);
         match judge(trail) {
             Verdict::Applied(result) => Some(Ok(result)),
             Verdict::Refused(refusal) => Some(Err(refusal)),
-            Verdict::Open if lost && self.tries < TRIES && self.began.elapsed() < LATEST_TRY => None,
-            Verdict::Open if !lost && !matches!(error.kind(), Kind::Unavailable | Kind::Timeout | Kind::Internal) => Some(Err(error)),
+            Verdict::Open if in_vain && self.began.elapsed() + self.pause < LATEST_TRY => {
+                sleep(self.pause).await;
+                self.pause = (2 * self.pause).min(MOST_PAUSE);
+                None
+            }
+            Verdict::Open if !in_vain && error.kind() != Kind::Internal => Some(Err(error)),
             Verdict::Open | Verdict::Unknown => Some(Err(maybe_applied().because(error))),
         }
     }
@@ -93,7 +112,7 @@ impl Doubt {
 pub(crate) async fn insert(engine: &dyn Engine, tenant: &Tenant, place: &Place, write: Write) -> Result<Stored> {
     let mut doubt = Doubt::new();
     loop {
-        let answer = engine.insert(tenant, place.clone(), write.clone()).await;
+        let answer = doubt.within(engine.insert(tenant, place.clone(), write.clone())).await;
         let judge = |trail| judge_insert(trail, place, &write);
         if let Some(settled) = doubt.settle(answer, Look { engine, tenant, place }, judge).await {
             return settled;
@@ -105,7 +124,7 @@ pub(crate) async fn insert(engine: &dyn Engine, tenant: &Tenant, place: &Place, 
 pub(crate) async fn replace(engine: &dyn Engine, tenant: &Tenant, place: &Place, seen: i64, write: Write) -> Result<Stored> {
     let mut doubt = Doubt::new();
     loop {
-        let answer = engine.replace(tenant, place.clone(), seen, write.clone()).await;
+        let answer = doubt.within(engine.replace(tenant, place.clone(), seen, write.clone())).await;
         let judge = |trail| judge_replace(trail, place, seen, &write);
         if let Some(settled) = doubt.settle(answer, Look { engine, tenant, place }, judge).await {
             return settled;
@@ -117,7 +136,7 @@ pub(crate) async fn replace(engine: &dyn Engine, tenant: &Tenant, place: &Place,
 pub(crate) async fn remove(engine: &dyn Engine, tenant: &Tenant, place: &Place, seen: i64, erase: Erase) -> Result<()> {
     let mut doubt = Doubt::new();
     loop {
-        let answer = engine.remove(tenant, place.clone(), seen, erase.clone()).await;
+        let answer = doubt.within(engine.remove(tenant, place.clone(), seen, erase.clone())).await;
         let judge = |trail| judge_remove(trail, place, seen, &erase);
         if let Some(settled) = doubt.settle(answer, Look { engine, tenant, place }, judge).await {
             return settled;
@@ -129,7 +148,7 @@ pub(crate) async fn remove(engine: &dyn Engine, tenant: &Tenant, place: &Place, 
 pub(crate) async fn patch(engine: &dyn Engine, tenant: &Tenant, place: &Place, amend: Amend) -> Result<Amended> {
     let mut doubt = Doubt::new();
     loop {
-        let mut answer = engine.patch(tenant, place.clone(), amend.clone()).await;
+        let mut answer = doubt.within(engine.patch(tenant, place.clone(), amend.clone())).await;
         if let (true, Ok(amended)) = (doubt.raised, &mut answer) {
             amended.repeat = false; // what it met was itself
         }
@@ -238,7 +257,7 @@ mod tests {
     }
 
     fn asked(id: &str, version: i64) -> OnceEntry {
-        OnceEntry { id: id.into(), digest: "d".into(), version, at: 0 }
+        OnceEntry { id: id.into(), digest: "d".into(), version, ..OnceEntry::default() }
     }
 
     fn write(once: Option<OnceEntry>) -> Write {

@@ -55,6 +55,10 @@ impl State {
         self.read_only.store(on, Ordering::SeqCst);
     }
 
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::SeqCst)
+    }
+
     /// Lets a change in, unless none is. Errors: `STORE_READ_ONLY`.
     pub(crate) fn enter(&self) -> Result<UnderWay<'_>> {
         // Counted before the switch is read: whoever throws it either refuses this change or sees that it is under way.
@@ -77,7 +81,7 @@ impl State {
     }
 
     fn check_writable(&self) -> Result<()> {
-        if self.read_only.load(Ordering::SeqCst) {
+        if self.is_read_only() {
             let error = Error::unavailable("STORE_READ_ONLY", "the store takes no changes at present; nothing was changed");
             return Err(error.retry_after(RETRY_AFTER));
         }

@@ -298,6 +298,7 @@ impl Store {
             at: now.micros(),
             index,
             trace: cx.trace().to_owned(),
+            sum: 0,
         };
         (0..).zip(events).map(pending).collect()
     }

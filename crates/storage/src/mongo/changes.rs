@@ -49,7 +49,9 @@ pub(super) async fn replace(call: Call<'_>, tenant: &Tenant, place: &Place, seen
     let mut filter = present(tenant, &place.id, write.now);
     filter.insert("v", seen);
     let mut update = Update::default();
-    update.set.extend(doc! { "b": document::body(&write.body)?, "crc": document::crc(&write.body), "w": write.writer });
+    update.set.extend(
+        doc! { "b": document::body(&write.body)?, "crc": document::covered(tenant, place, write, seen + 1).sum(), "w": write.writer },
+    );
     update.keys(place.collection, write);
     update.time("exp", write.expires);
     update.time("due", write.due);
@@ -229,7 +231,7 @@ pub(super) struct Update {
 }
 
 impl Update {
-    /// What a tombstone lacks: body, keys, expiry, due time, numbers and request ids.
+    /// What a tombstone lacks: checksum, body, keys, expiry, due time, numbers and request ids.
     pub(super) fn tombstone(_: &Collection) -> Self {
         let unset = doc! { "k": "", "exp": "", "due": "", "n": "", "once": "" };
         Self { set: doc! { "b": {}, "crc": 0_i64 }, unset, ..Self::default() }
@@ -259,7 +261,7 @@ impl Update {
         let Some(room) = MAX_EVENTS.checked_sub(new.len()) else { return Ok(false) };
         filter.insert(format!("ob.{room}"), doc! { "$exists": false });
         let mut pushed = Document::new();
-        let new: Vec<_> = new.iter().map(|event| PendingEvent { version, ..event.clone() }).collect();
+        let new: Vec<_> = new.iter().map(|event| event.clone().at_version(version)).collect();
         put_list(&mut pushed, "$each", &new)?;
         self.push.insert("ob", pushed);
         self.max.insert("obn", now.micros());

@@ -102,7 +102,7 @@ pub(super) async fn import(call: Call<'_>, collection: &'static Collection, enve
 fn written(collection: &Collection, tenant: &Tenant, envelope: &Envelope) -> Result<Document> {
     let mut written = document::under(tenant, &envelope.id);
     let present = envelope.life == Life::Present;
-    let (body, crc) = if present { (document::body(&envelope.body)?, document::crc(&envelope.body)) } else { (Document::new(), 0) };
+    let (body, crc) = if present { (document::body(&envelope.body)?, envelope.covered("").sum()) } else { (Document::new(), 0) };
     written.extend(doc! { "v": envelope.version, "w": envelope.writer, "crc": crc, "b": body });
     if present {
         written.insert("k", keys(collection, &envelope.keys));

@@ -9,9 +9,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Number, Value};
 
 use super::fault::failed;
-use crate::engine::{MAX_EVENTS, OnceEntry, PendingEvent, Place, Stored, Write};
+use crate::engine::{MAX_EVENTS, OnceEntry, PendingEvent, Place, Scan, Stored, Write};
 use crate::patch::Numbers;
 use crate::record::{Collection, Key, KeyType};
+use crate::sum::{Covered, Summed};
 
 /// Values of the field `del`.
 pub(super) const DRAINING: i64 = 1;
@@ -48,7 +49,7 @@ pub(super) fn field(key: &str) -> String {
 /// A document on its way in: version 1.
 pub(super) fn fresh(tenant: &Tenant, place: &Place, write: &Write, waiting: &[PendingEvent], once: &[OnceEntry]) -> Result<Document> {
     let mut document = under(tenant, &place.id);
-    document.extend(doc! { "v": 1_i64, "w": write.writer, "crc": crc(&write.body), "b": body(&write.body)? });
+    document.extend(doc! { "v": 1_i64, "w": write.writer, "crc": covered(tenant, place, write, 1).sum(), "b": body(&write.body)? });
     document.insert("k", keys(place.collection, &write.keys));
     for (name, time) in [("exp", write.expires), ("due", write.due), ("obn", (!waiting.is_empty()).then_some(write.now))] {
         if let Some(time) = time {
@@ -112,9 +113,10 @@ fn unhex(text: &[u8]) -> Option<Vec<u8>> {
     text.chunks(2).map(|pair| u8::try_from(digit(pair.first()?)? * 16 + digit(pair.get(1)?)?).ok()).collect()
 }
 
-/// The checksum of a body.
-pub(super) fn crc(body: &str) -> i64 {
-    i64::from(crc32c::crc32c(body.as_bytes()))
+/// What the checksum of a document covers that is written as this version. Without numbers: the server changes them.
+pub(super) fn covered<'a>(tenant: &'a Tenant, place: &'a Place, write: &'a Write, version: i64) -> Covered<'a> {
+    let expires = write.expires.map(Time::micros);
+    Covered { tenant: tenant.as_str(), id: &place.id, version, writer: write.writer, expires, numbers: "", body: &write.body }
 }
 
 /// A body as the server keeps it. Whole numbers are 64 bits wide, all others doubles, so that it reads back as it was.
@@ -205,6 +207,10 @@ impl Row {
         }
     }
 
+    pub(super) fn is_true(&self, field: &str) -> bool {
+        self.0.get_bool(field).unwrap_or_default()
+    }
+
     fn inner(&self, object: &str, field: &str) -> Option<&Bson> {
         self.0.get_document(object).ok()?.get(field)
     }
@@ -262,9 +268,11 @@ impl Row {
         Tenant::parse(self.tenant_text()).map_err(|cause| corrupt("a document names no tenant").because(cause))
     }
 
-    pub(super) fn list<T: DeserializeOwned>(&self, field: &str) -> Result<Vec<T>> {
+    /// The items of a list, once each agrees with its sum.
+    pub(super) fn list<T: DeserializeOwned + Summed>(&self, field: &str) -> Result<Vec<T>> {
         let Some(items) = self.0.get(field) else { return Ok(Vec::new()) };
-        deserialize_from_bson(items.clone()).map_err(|cause| self.unreadable(field).because(cause))
+        let items: Vec<T> = deserialize_from_bson(items.clone()).map_err(|cause| self.unreadable(field).because(cause))?;
+        if items.iter().all(Summed::is_whole) { Ok(items) } else { Err(self.unreadable(field)) }
     }
 
     pub(super) fn numbers(&self) -> Result<Numbers> {
@@ -279,13 +287,37 @@ impl Row {
         keys.get(name).map(|value| key(kind, value).ok_or_else(|| self.unreadable(name))).transpose()
     }
 
-    /// The body as canonical JSON, once it agrees with its checksum. Errors: `RECORD_CORRUPT`.
+    /// The body as canonical JSON, once the document agrees with its checksum. Needs all that the checksum covers. Errors: `RECORD_CORRUPT`.
     pub(super) fn body(&self, collection: &Collection) -> Result<String> {
-        let text = self.0.get_document("b").ok().and_then(text).ok_or_else(|| self.unreadable("b"))?;
-        if self.whole("crc") == Some(crc(&text)) {
-            return Ok(text);
-        }
-        Err(corrupt(format!("{} {} does not agree with its checksum", collection.name, self.id())))
+        let body = self.0.get_document("b").ok().and_then(text).ok_or_else(|| self.unreadable("b"))?;
+        let (tenant, id, version, expires) = (self.tenant_text(), self.id(), self.version(), self.whole("exp"));
+        let writer = self.whole("w").unwrap_or_default();
+        let covered = Covered { tenant, id, version, writer, expires, numbers: "", body: &body };
+        covered.check(collection, self.whole("crc"))?;
+        Ok(body)
+    }
+
+    /// That this is the document that was asked for, whatever an index led to. Errors: `RECORD_CORRUPT`.
+    pub(super) fn check_place(&self, tenant: &Tenant, place: &Place) -> Result<()> {
+        if self.tenant_text() == tenant.as_str() && self.name() == name(tenant, &place.id) { Ok(()) } else { Err(self.astray()) }
+    }
+
+    /// That this is a document of the tenant with the keys that were asked for. Errors: `RECORD_CORRUPT`.
+    pub(super) fn check_entry(&self, tenant: &Tenant, scan: &Scan) -> Result<()> {
+        let is_prefixed = self.name().strip_prefix(tenant.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        let empty = Document::new();
+        let keys = self.0.get_document("k").unwrap_or(&empty);
+        let fits = |(at, name): (usize, &&str)| match (keys.get(name), scan.prefix.get(at)) {
+            (None, _) => false,
+            (Some(present), Some(asked)) => *present == value(asked),
+            (Some(_), None) => true,
+        };
+        let is_entry = is_prefixed && self.tenant_text() == tenant.as_str() && scan.index.keys.iter().enumerate().all(fits);
+        if is_entry { Ok(()) } else { Err(self.astray()) }
+    }
+
+    fn astray(&self) -> Error {
+        corrupt(format!("{} is not where its index says", self.id()))
     }
 
     /// Errors: `RECORD_CORRUPT`.

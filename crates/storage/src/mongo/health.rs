@@ -48,7 +48,8 @@ impl State {
 impl Health {
     /// Well until told otherwise. A server that does not answer for `dead_after` is dead.
     pub(super) fn new(dead_after: Duration) -> Self {
-        let (lost_after, given_up_after) = (dead_after.mul_f32(0.95), dead_after.mul_f32(0.75));
+        // The rest of the time is for what a busy machine takes to tell the caller.
+        let (lost_after, given_up_after) = (dead_after.mul_f32(0.85), dead_after.mul_f32(0.75));
         Self { lost_after, given_up_after, well: watch::Sender::new(true), state: Mutex::default(), stops: AtomicU64::new(0) }
     }
 

@@ -120,6 +120,11 @@ impl Call<'_> {
         self.limit.saturating_sub(self.began.elapsed()).max(Duration::from_millis(1))
     }
 
+    /// Whether it has not lasted so long yet, and the server answers.
+    pub(super) fn is_younger(&self, age: Duration) -> bool {
+        self.began.elapsed() < age && self.link.health.admit().is_ok()
+    }
+
     /// The strongest read that the server has.
     pub(super) fn strongest(&self) -> ReadConcern {
         if self.link.standalone { ReadConcern::local() } else { ReadConcern::linearizable() }

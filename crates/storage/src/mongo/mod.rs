@@ -9,6 +9,7 @@ mod document;
 mod fault;
 mod health;
 mod link;
+mod look;
 mod outbox;
 mod reads;
 mod schema;
@@ -28,6 +29,7 @@ use tokio::task::JoinHandle;
 use self::fault::plainly;
 pub use self::link::Sent;
 use self::link::{Call, Link};
+pub use self::look::{Look, Shape, look};
 use crate::bell::{Bell, Ringer};
 use crate::engine::{Amend, Amended, Answer, Engine, Erase, Metrics, Part, Place, Rekey, Rows, Scan, Stored, Trail, Write};
 use crate::envelope::Envelope;
@@ -262,6 +264,14 @@ impl Engine for Mongo {
 
     fn expunge<'a>(&'a self, _: &'a Across, collection: &'static Collection, ids: Vec<(Tenant, String)>) -> Answer<'a, ()> {
         Box::pin(async move { plainly(copies::expunge(self.link.begin("expunge"), collection, ids).await) })
+    }
+
+    fn note_read_only(&self, on: bool) -> Answer<'_, ()> {
+        Box::pin(async move { plainly(schema::note_read_only(self.link.begin("note_read_only"), on).await) })
+    }
+
+    fn is_noted_read_only(&self) -> Answer<'_, bool> {
+        Box::pin(async move { plainly(schema::is_noted_read_only(self.link.begin("is_noted_read_only")).await) })
     }
 
     fn watch(&self) -> Bell {

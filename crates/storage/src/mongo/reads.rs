@@ -21,8 +21,8 @@ use crate::record::{Key, Range};
 const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
 /// Expired documents passed over before a page ends early, so that every read is short.
 const MAX_SKIPPED: usize = 1_000;
-/// Times that the trail of a change is asked for, and how long it waits in between.
-const TRAIL_TRIES: usize = 5;
+/// After so long the trail of a change is not asked for again, and how long it waits in between.
+const LATEST_LOOK: Duration = Duration::from_secs(4);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// See `Engine::get`.
@@ -32,18 +32,16 @@ pub(super) async fn get(call: Call<'_>, tenant: &Tenant, place: &Place, now: Tim
     filter.insert("del", doc! { "$exists": false });
     let sends = async move { kind.find_one(filter).projection(doc! { "ob": 0, "k": 0 }).max_time(left).await };
     let found = call.read(sends).await?.map(Row::new).filter(|found| !found.is_expired(now));
-    Ok(found.map(|found| found.stored(place.collection)).transpose()?)
+    let Some(found) = found else { return Ok(None) };
+    found.check_place(tenant, place)?;
+    Ok(Some(found.stored(place.collection)?))
 }
 
 /// See `Engine::trail`. What cut the change off cuts the next call off, too, more often than not: it asks again for a while.
 pub(super) async fn trail(call: Call<'_>, tenant: &Tenant, place: &Place) -> Result<Option<Trail>, Fault> {
-    let mut tries = 1;
     let found = loop {
-        match look(call, tenant, place, None).await {
-            Err(Fault::House(error)) if error.reason() == "STORE_BROKEN" && tries < TRAIL_TRIES && call.link.health.admit().is_ok() => {
-                tries += 1;
-                sleep(PAUSE).await;
-            }
+        match look(call.anew(call.left()), tenant, place, None).await {
+            Err(Fault::House(error)) if error.reason() == "STORE_BROKEN" && call.is_younger(LATEST_LOOK) => sleep(PAUSE).await,
             looked => break looked?,
         }
     };
@@ -74,6 +72,7 @@ pub(super) async fn find(call: Call<'_>, tenant: &Tenant, scan: &Scan) -> Result
                 page.next = last;
                 return Ok(page);
             }
+            row.check_entry(tenant, scan)?;
             last = Some(cursor(&row, scan)?);
             if row.is_expired(scan.now) {
                 skipped += 1;

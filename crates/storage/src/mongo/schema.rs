@@ -18,6 +18,8 @@ use crate::record::{Collection, Index, KeyType};
 const COLLECTIONS: &str = "_collections";
 /// The name there of the layout of all others.
 const LAYOUT_NAME: &str = "_layout";
+/// The name there of whether changes are taken.
+const READ_ONLY_NAME: &str = "_read_only";
 /// Layout of the documents that this code reads and writes.
 const LAYOUT: i64 = 1;
 /// Documents whose keys are written anew in one operation.
@@ -84,6 +86,18 @@ pub(super) async fn prepare(call: Call<'_>) -> Result<(), Fault> {
         return Err(Error::refused("STORE_NEWER", format!("the store has layout {layout}, this program knows {LAYOUT}")).into());
     }
     Ok(())
+}
+
+/// See `Engine::note_read_only`.
+pub(super) async fn note_read_only(call: Call<'_>, on: bool) -> Result<(), Fault> {
+    let (kind, filter, set) = (notes(call), doc! { "_id": READ_ONLY_NAME }, doc! { "$set": { "on": on } });
+    call.write(async move { kind.update_one(filter, set).upsert(true).await }).await?;
+    Ok(())
+}
+
+/// See `Engine::is_noted_read_only`.
+pub(super) async fn is_noted_read_only(call: Call<'_>) -> Result<bool, Fault> {
+    Ok(noted(call, READ_ONLY_NAME).await?.is_some_and(|noted| noted.is_true("on")))
 }
 
 async fn noted(call: Call<'_>, name: &str) -> Result<Option<Row>, Fault> {
@@ -228,7 +242,7 @@ async fn next_rows(call: Call<'_>, collection: &Collection, after: &str) -> Resu
     let (kind, filter) = (call.kind(collection), doc! { "_id": { "$gt": after }, "del": { "$exists": false } });
     let sends = async move {
         let wanted = i64::try_from(REKEY_BATCH).unwrap_or(i64::MAX);
-        let parts = doc! { "t": 1, "v": 1, "b": 1, "crc": 1, "k": 1 };
+        let parts = doc! { "t": 1, "v": 1, "w": 1, "exp": 1, "b": 1, "crc": 1, "k": 1 };
         let mut cursor =
             kind.find(filter).hint(Hint::Keys(doc! { "_id": 1 })).sort(doc! { "_id": 1 }).limit(wanted).projection(parts).await?;
         let mut rows = Vec::new();

@@ -27,6 +27,7 @@ impl Sqlite {
             writer: None,
             readers,
             health: Arc::default(),
+            cache: None,
             reads: AtomicU64::new(0),
             defined: Mutex::default(),
             bell: Ringer::new(),

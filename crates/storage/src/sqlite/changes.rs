@@ -9,18 +9,21 @@ use rusqlite::{Connection, ErrorCode, params_from_iter};
 use serde::Serialize;
 
 use super::fault::Fault;
-use super::reads::{self, holder, list, numbers};
-use super::sql::{column, table, value, violated};
+use super::reads::{self, holder, list};
+use super::sql::{column, located, table, value, violated};
 use crate::change::already_exists;
 use crate::engine::{
     Amend, Amended, Erase, OnceEntry, PendingEvent, Place, Scan, Stored, Trail, Write, earlier, enqueue, remember, repeats, stale,
 };
 use crate::patch::Numbers;
 use crate::record::{Index, Key};
+use crate::sum::Covered;
 
 /// Values of the column `del`.
-const DRAINING: i64 = 1;
-const BURNED: i64 = 2;
+pub(super) const DRAINING: i64 = 1;
+pub(super) const BURNED: i64 = 2;
+/// Where the keys stand behind the columns of an envelope.
+const KEYS: usize = 11;
 
 /// The envelope of a row, without its body.
 struct Envelope {
@@ -32,26 +35,30 @@ struct Envelope {
     publish: Option<i64>,
     waiting: Vec<PendingEvent>,
     once: Vec<OnceEntry>,
+    /// As their column holds them.
+    numbers: Option<String>,
     keys: Vec<Value>,
 }
 
 impl Envelope {
     fn read(conn: &Connection, tenant: &Tenant, place: &Place) -> Result<Option<Self>, Fault> {
         let keys: String = place.collection.keys.iter().map(|(name, _)| format!(", {}", column(name))).collect();
-        let sql = format!("SELECT v, w, del, exp, due, obn, ob, once{keys} FROM {} WHERE t = ?1 AND id = ?2", table(place.collection));
+        let sql = format!("SELECT t, id, v, w, del, exp, due, obn, ob, once, n{keys} FROM {}", located(place.collection));
         let mut statement = conn.prepare_cached(&sql)?;
         let mut rows = statement.query((tenant.as_str(), &place.id))?;
         let Some(row) = rows.next()? else { return Ok(None) };
-        let keys = (0..place.collection.keys.len()).map(|at| row.get(8 + at)).collect::<rusqlite::Result<_>>()?;
+        reads::check_place(row, tenant, place)?;
+        let keys = (0..place.collection.keys.len()).map(|at| row.get(KEYS + at)).collect::<rusqlite::Result<_>>()?;
         Ok(Some(Self {
-            version: row.get(0)?,
-            writer: row.get(1)?,
-            deleted: row.get::<_, i64>(2)? != 0,
-            expires: row.get(3)?,
-            due: row.get(4)?,
-            publish: row.get(5)?,
-            waiting: list(row, 6)?,
-            once: list(row, 7)?,
+            version: row.get(2)?,
+            writer: row.get(3)?,
+            deleted: row.get::<_, i64>(4)? != 0,
+            expires: row.get(5)?,
+            due: row.get(6)?,
+            publish: row.get(7)?,
+            waiting: list(row, 8)?,
+            once: list(row, 9)?,
+            numbers: row.get(10)?,
             keys,
         }))
     }
@@ -72,13 +79,14 @@ pub(super) fn insert(conn: &Connection, tenant: &Tenant, place: Place, write: Wr
     let mut row = Assignments::default();
     row.set("t", tenant.as_str().to_owned());
     row.set("id", place.id.clone());
+    let numbers = numbers_column(&write.numbers)?;
     row.set("v", 1);
-    row.set_document(&write);
+    row.set_document(&write, (tenant, &place.id), (1, numbers.as_deref()));
     row.set_all_keys(&place, &write.keys);
     row.set("exp", write.expires.map(Time::micros));
     row.set("due", write.due.map(Time::micros));
     row.set("obn", (!waiting.is_empty()).then(|| write.now.micros()));
-    row.set_numbers(&write.numbers)?;
+    row.set("n", numbers);
     row.set_list("ob", &waiting)?;
     row.set_list("once", &once)?;
     let sql = row.insert(&place);
@@ -106,7 +114,7 @@ pub(super) fn replace(conn: &Connection, tenant: &Tenant, place: Place, seen: i6
     let version = next_version(&found, seen)?;
     let mut row = Assignments::default();
     row.set("v", version);
-    row.set_document(&write);
+    row.set_document(&write, (tenant, &place.id), (version, found.numbers.as_deref()));
     row.set_changed_keys(&place, &found.keys, &write.keys);
     row.set_changed("exp", found.expires, write.expires.map(Time::micros));
     row.set_changed("due", found.due, write.due.map(Time::micros));
@@ -129,13 +137,24 @@ pub(super) fn patch(conn: &Connection, tenant: &Tenant, place: Place, amend: Ame
         let write = amend.inserted()?.ok_or_else(absent)?;
         return Ok(Amended { stored: insert(conn, tenant, place, write)?, repeat: false });
     };
-    let stored = reads::get(conn, tenant, &place, amend.now)?.ok_or_else(absent)?;
+    let (stored, _) = reads::get(conn, tenant, &place, amend.now)?.ok_or_else(absent)?;
     if repeats(&found.once, amend.once.as_ref())? {
         return Ok(Amended { stored, repeat: true });
     }
     let numbers = amend.apply(stored.numbers)?;
+    let text = numbers_column(&numbers)?;
+    let covered = Covered {
+        tenant: tenant.as_str(),
+        id: &place.id,
+        version: found.version,
+        writer: found.writer,
+        expires: found.expires,
+        numbers: text.as_deref().unwrap_or_default(),
+        body: &stored.body,
+    };
     let mut row = Assignments::default();
-    row.set_numbers(&numbers)?;
+    row.set("crc", covered.sum());
+    row.set("n", text);
     let due = earlier(found.due.map(Time::from_micros), amend.due);
     row.set_changed("due", found.due, due.map(Time::micros));
     if !amend.events.is_empty() {
@@ -163,23 +182,19 @@ pub(super) fn remove(conn: &Connection, tenant: &Tenant, place: &Place, seen: i6
         row.set_events(found.publish, found.waiting, erase.events, (version, erase.now))?;
     }
     row.set("del", if draining { DRAINING } else { BURNED });
-    bury(conn, tenant, place, row)
+    bury(conn, (tenant, place), (version, erase.writer), row)
 }
 
 /// See `Engine::trail`.
 pub(super) fn trail(conn: &Connection, tenant: &Tenant, place: &Place) -> Result<Option<Trail>, Fault> {
-    let sql = format!("SELECT v, w, del, once, n, b FROM {} WHERE t = ?1 AND id = ?2", table(place.collection));
+    let sql = format!("SELECT {}, del FROM {}", reads::COLUMNS, located(place.collection));
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query((tenant.as_str(), &place.id))?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    Ok(Some(Trail {
-        version: row.get(0)?,
-        writer: row.get(1)?,
-        deleted: row.get::<_, i64>(2)? != 0,
-        once: list(row, 3)?,
-        numbers: numbers(row, 4)?,
-        body: row.get(5)?,
-    }))
+    reads::check_place(row, tenant, place)?;
+    let Stored { version, body, numbers, once, .. } = reads::stored(row, place.collection)?;
+    let deleted = row.get::<_, i64>(reads::WIDTH)? != 0;
+    Ok(Some(Trail { version, writer: row.get(3)?, deleted, once, numbers, body }))
 }
 
 fn present(conn: &Connection, tenant: &Tenant, place: &Place, now: Time) -> Result<Envelope, Fault> {
@@ -233,7 +248,7 @@ fn vacate(conn: &Connection, tenant: &Tenant, place: &Place, found: &Envelope, n
     if place.collection.burns {
         let mut row = Assignments::default();
         row.set("del", BURNED);
-        bury(conn, tenant, place, row)?;
+        bury(conn, (tenant, place), (found.version, found.writer), row)?;
     } else {
         delete(conn, tenant, place)?;
     }
@@ -247,14 +262,15 @@ pub(super) fn delete(conn: &Connection, tenant: &Tenant, place: &Place) -> Resul
 }
 
 /// Leaves a tombstone: without body, keys, expiry, due time and request ids.
-fn bury(conn: &Connection, tenant: &Tenant, place: &Place, mut row: Assignments) -> Result<(), Fault> {
+fn bury(conn: &Connection, (tenant, place): (&Tenant, &Place), (version, writer): (i64, i64), mut row: Assignments) -> Result<(), Fault> {
     for (name, _) in place.collection.keys {
         row.set(column(name), Value::Null);
     }
     for name in ["exp", "due", "n", "once"] {
         row.set(name, Value::Null);
     }
-    row.set("crc", 0);
+    let covered = Covered { tenant: tenant.as_str(), id: &place.id, version, writer, expires: None, numbers: "", body: "" };
+    row.set("crc", covered.sum());
     row.set("b", String::new());
     let sql = row.update(tenant, place);
     conn.prepare_cached(&sql)?.execute(params_from_iter(row.values))?;
@@ -264,6 +280,11 @@ fn bury(conn: &Connection, tenant: &Tenant, place: &Place, mut row: Assignments)
 /// A list as its column holds it; NULL = empty.
 pub(super) fn list_column<T: Serialize>(items: &[T]) -> Result<Option<String>, Error> {
     if items.is_empty() { Ok(None) } else { json(items).map(Some) }
+}
+
+/// The numbers of a counter as their column holds them; NULL = none.
+pub(super) fn numbers_column(numbers: &Numbers) -> Result<Option<String>, Error> {
+    if numbers.is_empty() { Ok(None) } else { json(numbers).map(Some) }
 }
 
 fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, Error> {
@@ -290,9 +311,18 @@ impl Assignments {
         }
     }
 
-    fn set_document(&mut self, write: &Write) {
+    fn set_document(&mut self, write: &Write, (tenant, id): (&Tenant, &str), (version, numbers): (i64, Option<&str>)) {
+        let covered = Covered {
+            tenant: tenant.as_str(),
+            id,
+            version,
+            writer: write.writer,
+            expires: write.expires.map(Time::micros),
+            numbers: numbers.unwrap_or_default(),
+            body: &write.body,
+        };
         self.set("w", write.writer);
-        self.set("crc", i64::from(crc32c::crc32c(write.body.as_bytes())));
+        self.set("crc", covered.sum());
         self.set("b", write.body.clone());
     }
 
@@ -325,12 +355,6 @@ impl Assignments {
 
     pub(super) fn set_list<T: Serialize>(&mut self, column: &'static str, items: &[T]) -> Result<(), Error> {
         self.set(column, list_column(items)?);
-        Ok(())
-    }
-
-    pub(super) fn set_numbers(&mut self, numbers: &Numbers) -> Result<(), Error> {
-        let text = if numbers.is_empty() { None } else { Some(json(numbers)?) };
-        self.set("n", text);
         Ok(())
     }
 

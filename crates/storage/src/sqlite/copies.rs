@@ -3,9 +3,9 @@
 use kernel::{Error, Result, Tenant};
 use rusqlite::{Connection, Row, params_from_iter};
 
-use super::changes::{Assignments, delete};
+use super::changes::{Assignments, delete, numbers_column};
 use super::fault::Fault;
-use super::reads::{list, numbers};
+use super::reads::{COLUMNS, WIDTH, list, stored};
 use super::sql::{column, key, table, violated};
 use crate::change::already_exists;
 use crate::engine::{Part, Place};
@@ -17,13 +17,13 @@ pub(super) const BATCH: usize = 64;
 /// Bytes of bodies and events after which a part ends early.
 const MAX_PART_BYTES: usize = 3 * 1024 * 1024;
 /// Where the keys stand behind the columns of the envelope.
-const KEYS: usize = 14;
+const KEYS: usize = WIDTH + 5;
 
 /// See `Engine::export`.
 pub(super) fn export(conn: &Connection, collection: &'static Collection, part: &Part) -> Result<Vec<Envelope>, Fault> {
     let keys: String = collection.keys.iter().map(|(name, _)| format!(", {}", column(name))).collect();
     let sql = format!(
-        "SELECT t, id, v, w, del, b, n, exp, due, obn, tries, ob, once, crc{keys} FROM {} WHERE (t, id) > (?1, ?2) ORDER BY t, id LIMIT ?3",
+        "SELECT {COLUMNS}, del, due, obn, tries, ob{keys} FROM {} WHERE (t, id) > (?1, ?2) ORDER BY t, id LIMIT ?3",
         table(collection)
     );
     let (tenant, id) = part.after.clone().unwrap_or_default();
@@ -42,7 +42,8 @@ pub(super) fn export(conn: &Connection, collection: &'static Collection, part: &
 }
 
 fn envelope(row: &Row<'_>, collection: &Collection) -> Result<Envelope, Fault> {
-    let life = match row.get(4)? {
+    let stored = stored(row, collection)?;
+    let life = match row.get(WIDTH)? {
         0 => Life::Present,
         1 => Life::Draining,
         2 => Life::Burned,
@@ -52,26 +53,22 @@ fn envelope(row: &Row<'_>, collection: &Collection) -> Result<Envelope, Fault> {
         rusqlite::types::ValueRef::Null => Ok(None),
         present => key(*kind, present).map(Some),
     });
-    let envelope = Envelope {
+    Ok(Envelope {
         tenant: row.get(0)?,
-        id: row.get(1)?,
-        version: row.get(2)?,
+        id: stored.id,
+        version: stored.version,
         writer: row.get(3)?,
         life,
-        body: row.get(5)?,
-        numbers: numbers(row, 6)?,
+        body: stored.body,
+        numbers: stored.numbers,
         keys: keys.collect::<Result<_, Fault>>()?,
-        expires: row.get(7)?,
-        due: row.get(8)?,
-        publish: row.get(9)?,
-        tries: row.get(10)?,
-        events: list(row, 11)?,
-        once: list(row, 12)?,
-    };
-    if life == Life::Present && i64::from(crc32c::crc32c(envelope.body.as_bytes())) != row.get::<_, i64>(13)? {
-        return Err(corrupt(collection, format!("{} does not agree with its checksum", envelope.id)).into());
-    }
-    Ok(envelope)
+        expires: row.get(4)?,
+        due: row.get(WIDTH + 1)?,
+        publish: row.get(WIDTH + 2)?,
+        tries: row.get(WIDTH + 3)?,
+        events: list(row, WIDTH + 4)?,
+        once: stored.once,
+    })
 }
 
 fn corrupt(collection: &Collection, what: String) -> Error {
@@ -89,19 +86,20 @@ pub(super) fn import(conn: &Connection, collection: &'static Collection, envelop
         row.set("id", envelope.id.clone());
         row.set("v", envelope.version);
         row.set("w", envelope.writer);
-        let (deleted, crc) = match envelope.life {
-            Life::Present => (0, i64::from(crc32c::crc32c(envelope.body.as_bytes()))),
-            Life::Draining => (1, 0),
-            Life::Burned => (2, 0),
+        let numbers = numbers_column(&envelope.numbers)?;
+        let deleted = match envelope.life {
+            Life::Present => 0,
+            Life::Draining => 1,
+            Life::Burned => 2,
         };
         row.set("del", deleted);
-        row.set("crc", crc);
+        row.set("crc", envelope.covered(numbers.as_deref().unwrap_or_default()).sum());
         row.set_all_keys(&place, &envelope.keys);
         row.set("exp", envelope.expires);
         row.set("due", envelope.due);
         row.set("obn", envelope.publish);
         row.set("tries", envelope.tries);
-        row.set_numbers(&envelope.numbers)?;
+        row.set("n", numbers);
         row.set("b", envelope.body.clone());
         row.set_list("ob", &envelope.events)?;
         row.set_list("once", &envelope.once)?;

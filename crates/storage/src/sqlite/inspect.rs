@@ -8,13 +8,13 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row};
 
 use super::backup::connect;
+use super::changes::{BURNED, DRAINING};
 use super::fault::{Fault, plainly};
-use super::reads::list;
+use super::reads::{COLUMNS, WIDTH, covered, list, stored};
 use super::schema::{bounded, drift, stored_version};
 use super::sql::{column, table, value};
 use super::{Location, Sqlite};
-use crate::engine::{MAX_EVENTS, OnceEntry, PendingEvent, Rekey};
-use crate::patch::Numbers;
+use crate::engine::{MAX_EVENTS, MAX_REMEMBERED, PendingEvent, Rekey};
 use crate::record::Collection;
 
 /// Documents read in one piece, so that the log can be emptied in between.
@@ -126,15 +126,18 @@ struct Reading<'a> {
 }
 
 /// Columns before the keys, as `look` reads them.
-const COLUMNS: &str = "t, id, v, crc, del, obn, n, b, ob, once";
-const KEYS: usize = 10;
+const REST: &str = "del, obn, tries, ob";
+const KEYS: usize = WIDTH + 4;
+/// No document is tried more often between two acknowledgements.
+const MAX_TRIES: i64 = 1_000_000;
 
 impl Reading<'_> {
     fn all(&mut self, conn: &Connection, told: &mut dyn FnMut(&str, u64)) -> Result<(), Fault> {
         // Of another version the keys are others, and so are the columns.
         let comparable = self.kind.stored == self.kind.declared;
         let keys: String = self.collection.keys.iter().filter(|_| comparable).map(|(name, _)| format!(", {}", column(name))).collect();
-        let sql = format!("SELECT {COLUMNS}{keys} FROM {} WHERE (t, id) > (?1, ?2) ORDER BY t, id LIMIT {PIECE}", table(self.collection));
+        let sql =
+            format!("SELECT {COLUMNS}, {REST}{keys} FROM {} WHERE (t, id) > (?1, ?2) ORDER BY t, id LIMIT {PIECE}", table(self.collection));
         let mut statement = conn.prepare(&sql)?;
         let mut after = (String::new(), String::new());
         loop {
@@ -153,7 +156,7 @@ impl Reading<'_> {
     }
 
     fn look(&mut self, row: &Row<'_>, place: &(String, String), comparable: bool) -> Result<(), Fault> {
-        let removed = row.get::<_, i64>(4)? != 0;
+        let removed = row.get::<_, i64>(WIDTH)? != 0;
         *(if removed { &mut self.kind.removed } else { &mut self.kind.documents }) += 1;
         let wrong = match self.wrong(row, removed, comparable) {
             Ok(wrong) => wrong,
@@ -171,29 +174,27 @@ impl Reading<'_> {
 
     /// In what a document differs from what was written, if it does.
     fn wrong(&self, row: &Row<'_>, removed: bool, comparable: bool) -> Result<Option<&'static str>, Fault> {
-        let (version, crc, next): (i64, i64, Option<i64>) = (row.get(2)?, row.get(3)?, row.get(5)?);
-        let numbers: Option<String> = row.get(6)?;
-        let body: String = row.get(7)?;
-        let events: Vec<PendingEvent> = list(row, 8)?;
-        let _: Vec<OnceEntry> = list(row, 9)?;
-        let unreadable = |text: &String| serde_json::from_str::<Numbers>(text).is_err();
-        if version < 1 || numbers.as_ref().is_some_and(unreadable) {
+        if covered(row)?.check(self.collection, row.get(5).ok()).is_err() {
+            return Ok(Some("does not agree with its checksum"));
+        }
+        let stored = stored(row, self.collection)?;
+        let (life, next, tries): (i64, Option<i64>, i64) = (row.get(WIDTH)?, row.get(WIDTH + 1)?, row.get(WIDTH + 2)?);
+        let events: Vec<PendingEvent> = list(row, WIDTH + 3)?;
+        if stored.version < 1 || !(0..=MAX_TRIES).contains(&tries) || stored.once.len() > MAX_REMEMBERED {
             return Ok(Some("holds what was never written"));
         }
         if next.is_some() == events.is_empty() || events.len() > MAX_EVENTS {
             return Ok(Some("has events that the outbox does not know, or knows without having any"));
         }
         if removed {
-            return Ok((!body.is_empty()).then_some("is removed and has a body"));
-        }
-        if i64::from(crc32c::crc32c(body.as_bytes())) != crc {
-            return Ok(Some("does not agree with its checksum"));
+            let fits = life == if events.is_empty() { BURNED } else { DRAINING } && stored.body.is_empty();
+            return Ok((!fits).then_some("is removed and not as a removal leaves it"));
         }
         if !comparable {
             return Ok(None);
         }
-        let Ok(keys) = (self.rekey)(&body) else { return Ok(Some("cannot be decoded")) };
-        let stored = (0..keys.len()).map(|at| row.get::<_, Value>(KEYS + at)).collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok((stored != keys.iter().map(value).collect::<Vec<_>>()).then_some("has keys other than those of its body"))
+        let Ok(keys) = (self.rekey)(&stored.body) else { return Ok(Some("cannot be decoded")) };
+        let present = (0..keys.len()).map(|at| row.get::<_, Value>(KEYS + at)).collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok((present != keys.iter().map(value).collect::<Vec<_>>()).then_some("has keys other than those of its body"))
     }
 }

@@ -1,6 +1,7 @@
 //! The embedded engine: SQLite in one directory, one writer thread, reader threads beside it. The default of every node.
 
 mod backup;
+mod cache;
 mod changes;
 mod copies;
 mod expiry;
@@ -28,6 +29,7 @@ use std::thread::{self, JoinHandle};
 use kernel::{Error, Result, Tenant, Time};
 use rusqlite::Connection;
 
+use self::cache::{Cache, Look, Touches};
 use self::fault::{Fault, broken, damaged, slow};
 use self::files::{Location, Lock};
 use self::meter::Health;
@@ -61,6 +63,8 @@ pub struct Sqlite {
     writer: Option<Served>,
     readers: Option<Served>,
     health: Arc<Health>,
+    /// None where another process may write.
+    cache: Option<Arc<Cache>>,
     reads: AtomicU64,
     defined: Mutex<Vec<(&'static Collection, Rekey)>>,
     bell: Ringer,
@@ -99,15 +103,16 @@ impl Sqlite {
 
     fn start(location: Location, lock: Option<Lock>, temporary: Option<PathBuf>) -> Result<Self> {
         let conn = location.open()?;
-        let health = Arc::new(Health::default());
+        let (health, cache) = (Arc::new(Health::default()), Arc::new(Cache::new()));
         let (queue, jobs) = Queue::new(maybe_applied);
-        let writer = Writer::new(conn, location.clone(), health.clone(), jobs);
+        let writer = Writer::new(conn, location.clone(), (health.clone(), cache.clone()), jobs);
         let writer = Some(Served { queue, threads: vec![spawn("store-writer", move || writer.run())?] });
         let readers = start_readers(&location)?;
         Ok(Self {
             writer,
             readers,
             health,
+            cache: Some(cache),
             reads: AtomicU64::new(0),
             defined: Mutex::default(),
             bell: Ringer::new(),
@@ -123,9 +128,48 @@ impl Sqlite {
 
     /// A change of one document, of which a refusal leaves nothing behind. Rings where there is something to publish or to
     /// attend to.
-    async fn write<R: Send + 'static>(&self, news: bool, work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static) -> Result<R> {
+    async fn write<R: Send + 'static>(
+        &self,
+        touches: Touches,
+        news: bool,
+        work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static,
+    ) -> Result<R> {
         let news = news.then(|| self.bell.clone());
-        self.change_as(Way { news, clean: true, ..Way::default() }, work).await
+        self.change_as(Way { news, clean: true, touches, ..Way::default() }, work).await
+    }
+
+    /// A change of nothing that a reader by id may still see: of what waits for relays, or has expired.
+    async fn attend<R: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static) -> Result<R> {
+        self.change_as(Way { touches: Touches::Nothing, ..Way::default() }, work).await
+    }
+
+    /// What a change of this document at this time touches.
+    fn touches(&self, tenant: &Tenant, place: &Place, now: Time) -> Touches {
+        self.passed(now);
+        self.cache.as_ref().map_or(Touches::Nothing, |cache| Touches::One(cache.key(tenant, place)))
+    }
+
+    /// Nothing that expires until now is answered from memory any more.
+    fn passed(&self, now: Time) {
+        if let Some(cache) = &self.cache {
+            cache.lives(now, None);
+        }
+    }
+
+    async fn get_now(&self, tenant: Tenant, place: Place, now: Time) -> Result<Option<Stored>> {
+        let Some(cache) = &self.cache else {
+            return Ok(self.read(move |conn| reads::get(conn, &tenant, &place, now)).await?.map(|(stored, _)| stored));
+        };
+        let key = cache.key(&tenant, &place);
+        let ticket = match cache.look(&key, now) {
+            Look::Hit(stored) => return Ok(Some(stored)),
+            Look::Miss(ticket) => ticket,
+        };
+        let found = self.read(move |conn| reads::get(conn, &tenant, &place, now)).await?;
+        Ok(found.map(|(stored, expires)| {
+            cache.keep(key, ticket, &stored, expires);
+            stored
+        }))
     }
 
     async fn change_as<R: Send + 'static>(
@@ -186,11 +230,12 @@ impl Sqlite {
 
     async fn sweep_now(&self, limit: usize, now: Time) -> Result<usize> {
         let mut swept = 0;
+        self.passed(now);
         for (collection, _) in self.learnt() {
             let mut more = true;
             while more && swept < limit {
                 let few = (limit - swept).min(expiry::BATCH);
-                let gone = self.change(move |conn| expiry::sweep(conn, collection, few, now)).await?;
+                let gone = self.attend(move |conn| expiry::sweep(conn, collection, few, now)).await?;
                 self.health.swept(gone);
                 (swept, more) = (swept + gone, gone == few);
             }
@@ -275,29 +320,28 @@ impl Engine for Sqlite {
     }
 
     fn insert<'a>(&'a self, tenant: &'a Tenant, place: Place, write: Write) -> Answer<'a, Stored> {
-        let tenant = tenant.clone();
-        Box::pin(self.write(is_news(&write), move |conn| changes::insert(conn, &tenant, place, write)))
+        let (tenant, touches) = (tenant.clone(), self.touches(tenant, &place, write.now));
+        Box::pin(self.write(touches, is_news(&write), move |conn| changes::insert(conn, &tenant, place, write)))
     }
 
     fn get<'a>(&'a self, tenant: &'a Tenant, place: Place, now: Time) -> Answer<'a, Option<Stored>> {
-        let tenant = tenant.clone();
-        Box::pin(self.read(move |conn| reads::get(conn, &tenant, &place, now)))
+        Box::pin(self.get_now(tenant.clone(), place, now))
     }
 
     fn replace<'a>(&'a self, tenant: &'a Tenant, place: Place, seen: i64, write: Write) -> Answer<'a, Stored> {
-        let tenant = tenant.clone();
-        Box::pin(self.write(is_news(&write), move |conn| changes::replace(conn, &tenant, place, seen, write)))
+        let (tenant, touches) = (tenant.clone(), self.touches(tenant, &place, write.now));
+        Box::pin(self.write(touches, is_news(&write), move |conn| changes::replace(conn, &tenant, place, seen, write)))
     }
 
     fn remove<'a>(&'a self, tenant: &'a Tenant, place: Place, seen: i64, erase: Erase) -> Answer<'a, ()> {
-        let tenant = tenant.clone();
-        Box::pin(self.write(!erase.events.is_empty(), move |conn| changes::remove(conn, &tenant, &place, seen, erase)))
+        let (tenant, touches) = (tenant.clone(), self.touches(tenant, &place, erase.now));
+        Box::pin(self.write(touches, !erase.events.is_empty(), move |conn| changes::remove(conn, &tenant, &place, seen, erase)))
     }
 
     fn patch<'a>(&'a self, tenant: &'a Tenant, place: Place, amend: Amend) -> Answer<'a, Amended> {
-        let tenant = tenant.clone();
+        let (tenant, touches) = (tenant.clone(), self.touches(tenant, &place, amend.now));
         let news = !amend.events.is_empty() || amend.due.is_some() || amend.otherwise.as_ref().is_some_and(is_news);
-        Box::pin(self.write(news, move |conn| changes::patch(conn, &tenant, place, amend)))
+        Box::pin(self.write(touches, news, move |conn| changes::patch(conn, &tenant, place, amend)))
     }
 
     fn sweep<'a>(&'a self, _across: &'a Across, limit: usize, now: Time) -> Answer<'a, usize> {
@@ -333,14 +377,14 @@ impl Engine for Sqlite {
             if !self.read(move |conn| outbox::waits(conn, collection, "obn", lease.now)).await? {
                 return Ok(Vec::new());
             }
-            self.change(move |conn| outbox::claim(conn, collection, lease)).await
+            self.attend(move |conn| outbox::claim(conn, collection, lease)).await
         })
     }
 
     fn ack<'a>(&'a self, _across: &'a Across, collection: &'static Collection, acks: Vec<Ack>, now: Time) -> Answer<'a, ()> {
         Box::pin(async move {
             for few in pieces(acks, outbox::BATCH) {
-                self.change(move |conn| outbox::ack(conn, collection, &few, now)).await?;
+                self.attend(move |conn| outbox::ack(conn, collection, &few, now)).await?;
             }
             Ok(())
         })
@@ -349,7 +393,7 @@ impl Engine for Sqlite {
     fn defer<'a>(&'a self, _across: &'a Across, collection: &'static Collection, defers: Vec<Defer>) -> Answer<'a, ()> {
         Box::pin(async move {
             for few in pieces(defers, outbox::BATCH) {
-                self.change(move |conn| outbox::defer(conn, collection, &few)).await?;
+                self.attend(move |conn| outbox::defer(conn, collection, &few)).await?;
             }
             Ok(())
         })
@@ -360,7 +404,7 @@ impl Engine for Sqlite {
             if !self.read(move |conn| outbox::waits(conn, collection, "due", lease.now)).await? {
                 return Ok(Vec::new());
             }
-            self.change(move |conn| outbox::claim_due(conn, collection, lease)).await
+            self.attend(move |conn| outbox::claim_due(conn, collection, lease)).await
         })
     }
 
@@ -374,12 +418,12 @@ impl Engine for Sqlite {
 
     fn replay<'a>(&'a self, tenant: &'a Tenant, place: Place, now: Time) -> Answer<'a, bool> {
         let tenant = tenant.clone();
-        Box::pin(self.write(true, move |conn| outbox::replay(conn, &tenant, &place, now)))
+        Box::pin(self.write(Touches::Nothing, true, move |conn| outbox::replay(conn, &tenant, &place, now)))
     }
 
     fn drop_events<'a>(&'a self, tenant: &'a Tenant, place: Place) -> Answer<'a, usize> {
         let tenant = tenant.clone();
-        Box::pin(self.change(move |conn| outbox::drop_events(conn, &tenant, &place)))
+        Box::pin(self.attend(move |conn| outbox::drop_events(conn, &tenant, &place)))
     }
 
     fn export<'a>(&'a self, _across: &'a Across, collection: &'static Collection, part: Part) -> Answer<'a, Vec<Envelope>> {
@@ -405,6 +449,14 @@ impl Engine for Sqlite {
         })
     }
 
+    fn note_read_only(&self, on: bool) -> Answer<'_, ()> {
+        Box::pin(self.attend(move |conn| schema::note_read_only(conn, on)))
+    }
+
+    fn is_noted_read_only(&self) -> Answer<'_, bool> {
+        Box::pin(self.read(schema::is_noted_read_only))
+    }
+
     fn watch(&self) -> Bell {
         self.bell.bell()
     }
@@ -420,6 +472,7 @@ impl Engine for Sqlite {
     fn metrics(&self) -> Metrics {
         Metrics {
             reads: self.reads.load(Ordering::Relaxed),
+            cache_hits: self.cache.as_ref().map_or(0, |cache| cache.hits()),
             queued: self.writer.as_ref().map_or(0, |writer| writer.queue.len() as u64),
             reads_queued: self.readers.as_ref().map_or(0, |readers| readers.queue.len() as u64),
             wal_bytes: self.location.wal_bytes(),

@@ -7,7 +7,7 @@ use super::changes::list_column;
 use super::fault::Fault;
 use super::reads::list;
 use super::schema::index_name;
-use super::sql::table;
+use super::sql::{located, table};
 use crate::engine::{PendingEvent, Place};
 use crate::outbox::{Ack, Claimed, Defer, Due, Lease, MAX_CLAIM_BYTES, Outbox, PARKED};
 use crate::record::Collection;
@@ -158,12 +158,14 @@ pub(super) fn claim_due(conn: &Connection, collection: &Collection, lease: Lease
     let limit = i64::try_from(lease.limit).unwrap_or(i64::MAX);
     let rows = statement.query_map((lease.now.micros(), limit), |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))?;
     let found = rows.collect::<rusqlite::Result<Vec<(String, String, i64)>>>()?;
-    let sql = format!("UPDATE {} SET due = ?1 WHERE t = ?2 AND id = ?3", table(collection));
+    // Also of the row itself: a damaged index may lead to another one.
+    let sql = format!("UPDATE {} SET due = ?1 WHERE t = ?2 AND id = ?3 AND due <= ?4", table(collection));
     let mut statement = conn.prepare_cached(&sql)?;
     let mut claimed = Vec::new();
     for (tenant, id, version) in found {
-        statement.execute((lease.until.micros(), &tenant, &id))?;
-        claimed.push(Due { tenant: Tenant::parse(&tenant)?, id, version });
+        if statement.execute((lease.until.micros(), &tenant, &id, lease.now.micros()))? == 1 {
+            claimed.push(Due { tenant: Tenant::parse(&tenant)?, id, version });
+        }
     }
     Ok(claimed)
 }
@@ -202,8 +204,8 @@ pub(super) fn replay(conn: &Connection, tenant: &Tenant, place: &Place, now: Tim
 /// See `Engine::drop_events`. Works on events that cannot be read, too.
 pub(super) fn drop_events(conn: &Connection, tenant: &Tenant, place: &Place) -> Result<usize, Fault> {
     let sql = format!(
-        "SELECT del, iif(json_valid(ob), json_array_length(ob), 0) FROM {} WHERE t = ?1 AND id = ?2 AND obn IS NOT NULL",
-        table(place.collection)
+        "SELECT del, iif(json_valid(ob), json_array_length(ob), 0) FROM {} AND t = ?1 AND id = ?2 AND obn IS NOT NULL",
+        located(place.collection)
     );
     let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)? != 0, row.get::<_, i64>(1)?));
     let Some((deleted, events)) = conn.prepare_cached(&sql)?.query_row((tenant.as_str(), &place.id), read).optional()? else {

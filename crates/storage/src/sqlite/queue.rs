@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use super::cache::Touches;
 use super::fault::{Fault, broken, busy};
 use crate::bell::Ringer;
 
@@ -29,6 +30,9 @@ pub(super) trait Job: Send {
     /// Whether it leaves nothing behind when it fails.
     fn is_clean(&self) -> bool;
 
+    /// What readers by id may see changed by it.
+    fn touches(&self) -> Touches;
+
     /// Gives the result to the caller, or `failure` in its place.
     fn answer(self: Box<Self>, failure: Option<Error>);
 }
@@ -40,6 +44,7 @@ struct Task<R, W> {
     room: OwnedSemaphorePermit,
     news: Option<Ringer>,
     clean: bool,
+    touches: Touches,
 }
 
 impl<R: Send, W: FnOnce(&Connection) -> Result<R, Fault> + Send> Job for Task<R, W> {
@@ -58,6 +63,10 @@ impl<R: Send, W: FnOnce(&Connection) -> Result<R, Fault> + Send> Job for Task<R,
 
     fn is_clean(&self) -> bool {
         self.clean
+    }
+
+    fn touches(&self) -> Touches {
+        self.touches.clone()
     }
 
     fn answer(self: Box<Self>, failure: Option<Error>) {
@@ -79,11 +88,13 @@ pub(super) struct Way {
     pub(super) news: Option<Ringer>,
     /// Whether it leaves nothing behind when it fails, so that it needs no savepoint.
     pub(super) clean: bool,
+    /// What readers by id may see changed by it.
+    pub(super) touches: Touches,
 }
 
 impl Default for Way {
     fn default() -> Self {
-        Self { limit: CALL_DEADLINE, news: None, clean: false }
+        Self { limit: CALL_DEADLINE, news: None, clean: false, touches: Touches::All }
     }
 }
 
@@ -101,24 +112,24 @@ impl Queue {
         (Self { sender, room: Arc::new(Semaphore::new(CAPACITY)), late }, receiver)
     }
 
-    /// Has this work done. Errors: `STORE_BUSY` when no room came free in time, `STORE_BROKEN` when the thread is gone,
+    /// Has this reading done. Errors: `STORE_BUSY` when no room came free in time, `STORE_BROKEN` when the thread is gone,
     /// the queue's own when the answer did not come in time, and those of the work.
     pub(super) async fn call<R: Send + 'static>(&self, work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static) -> Result<R> {
-        self.call_as(Way::default(), work).await
+        self.call_as(Way { touches: Touches::Nothing, ..Way::default() }, work).await
     }
 
-    /// As `call`, in this way.
+    /// Has a change done in this way, as `call` does.
     pub(super) async fn call_as<R: Send + 'static>(
         &self,
         way: Way,
         work: impl FnOnce(&Connection) -> Result<R, Fault> + Send + 'static,
     ) -> Result<R> {
-        let Way { limit, news, clean } = way;
+        let Way { limit, news, clean, touches } = way;
         let deadline = Instant::now() + limit;
         let room = timeout_at(deadline, self.room.clone().acquire_owned()).await.map_err(|_| busy())?;
         let room = room.map_err(|closed| broken().because(closed))?;
         let (reply, answer) = oneshot::channel();
-        let task = Task { work: Some(work), result: None, reply, room, news, clean };
+        let task = Task { work: Some(work), result: None, reply, room, news, clean, touches };
         self.sender.send(Box::new(task)).map_err(|_| broken())?;
         match timeout_at(deadline, answer).await {
             Ok(Ok(result)) => result,

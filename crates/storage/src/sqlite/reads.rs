@@ -10,10 +10,11 @@ use serde::de::DeserializeOwned;
 
 use super::fault::{Fault, slow};
 use super::schema::index_name;
-use super::sql::{column, key, presence, present, table};
+use super::sql::{column, key, located, present, table};
 use crate::engine::{Cursor, Place, Rows, Scan, Stored};
 use crate::patch::Numbers;
 use crate::record::{Collection, Key, Range};
+use crate::sum::{Covered, Summed};
 
 /// Bytes of bodies after which a page ends early: it has to fit into one message.
 const MAX_PAGE_BYTES: usize = 3 * 1024 * 1024;
@@ -24,50 +25,70 @@ const MAX_SKIPPED: usize = 1_000;
 const MAX_READ_TIME: Duration = Duration::from_secs(5);
 
 /// Columns of a stored document, as `stored` reads them.
-const COLUMNS: &str = "id, v, b, n, once, crc, exp";
+pub(super) const COLUMNS: &str = "t, id, v, w, exp, crc, n, b, once";
+/// How many they are.
+pub(super) const WIDTH: usize = 9;
 /// Where `exp` stands among them.
-const EXPIRES: usize = 6;
-/// Where the keys of a cursor stand behind them.
-const KEYS: usize = 7;
+const EXPIRES: usize = 4;
+/// Where the keys of a cursor stand in a page of documents, behind whether the row is the one that its entry tells of.
+const KEYS: usize = WIDTH + 1;
 
-pub(super) fn get(conn: &Connection, tenant: &Tenant, place: &Place, now: Time) -> Result<Option<Stored>, Fault> {
-    let sql = format!("SELECT {COLUMNS}, t FROM {} WHERE t = ?1 AND id = ?2 AND del = 0", table(place.collection));
+/// A document and when it expires.
+pub(super) type Lasting = (Stored, Option<Time>);
+
+pub(super) fn get(conn: &Connection, tenant: &Tenant, place: &Place, now: Time) -> Result<Option<Lasting>, Fault> {
+    let sql = format!("SELECT {COLUMNS} FROM {} AND del = 0", located(place.collection));
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query((tenant.as_str(), &place.id))?;
     match rows.next()? {
         Some(row) if !expired(row, EXPIRES, now)? => {
-            let found = stored(row, place.collection)?;
-            // A damaged index leads to a whole document that is another one, perhaps of another tenant.
-            if found.id == place.id && row.get::<_, String>(KEYS)? == tenant.as_str() { Ok(Some(found)) } else { Err(astray(place)) }
+            check_place(row, tenant, place)?;
+            Ok(Some((stored(row, place.collection)?, row.get::<_, Option<i64>>(EXPIRES)?.map(Time::from_micros))))
         }
         _ => Ok(None),
     }
 }
 
-fn astray(place: &Place) -> Fault {
-    Error::internal("RECORD_CORRUPT", format!("{} {} is not where its index says", place.collection.name, place.id)).into()
+/// That a row which begins with tenant and id is the one that was asked for: a damaged index leads to a whole document that is
+/// another one, perhaps of another tenant. Errors: `RECORD_CORRUPT`.
+pub(super) fn check_place(row: &Row<'_>, tenant: &Tenant, place: &Place) -> Result<(), Fault> {
+    let is = |at: usize, text: &str| row.get_ref(at).is_ok_and(|found| found.as_str().is_ok_and(|found| found == text));
+    if is(0, tenant.as_str()) && is(1, &place.id) { Ok(()) } else { Err(astray(place.collection, &place.id)) }
+}
+
+fn astray(collection: &Collection, id: &str) -> Fault {
+    Error::internal("RECORD_CORRUPT", format!("{} {id} is not where its index says", collection.name)).into()
 }
 
 fn expired(row: &Row<'_>, at: usize, now: Time) -> rusqlite::Result<bool> {
     Ok(row.get::<_, Option<i64>>(at)?.is_some_and(|expires| expires <= now.micros()))
 }
 
-fn stored(row: &Row<'_>, collection: &Collection) -> Result<Stored, Fault> {
-    let id: String = row.get(0)?;
-    let read = || {
-        let stored = Stored { id: id.clone(), version: row.get(1)?, body: row.get(2)?, numbers: numbers(row, 3)?, once: list(row, 4)? };
-        Ok((stored, row.get(5)?))
-    };
+/// A row that begins with `COLUMNS`, once it agrees with its checksum. Errors: `RECORD_CORRUPT`.
+pub(super) fn stored(row: &Row<'_>, collection: &Collection) -> Result<Stored, Fault> {
+    let id: String = row.get(1)?;
     let unreadable = |cause: rusqlite::Error| {
         Error::internal("RECORD_CORRUPT", format!("{} {id} holds what was never written", collection.name)).because(cause)
     };
-    let (stored, crc) = read().map_err(unreadable)?;
-    Ok(stored.checked(collection, crc)?)
+    covered(row).map_err(unreadable)?.check(collection, row.get(5).ok())?;
+    let read = || Ok(Stored { id: id.clone(), version: row.get(2)?, body: row.get(7)?, numbers: numbers(row, 6)?, once: list(row, 8)? });
+    Ok(read().map_err(unreadable)?)
 }
 
-/// A column that holds a JSON array; NULL = empty.
-pub(super) fn list<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<Vec<T>> {
-    json(row, at)
+/// What the checksum of a row that begins with `COLUMNS` covers.
+pub(super) fn covered<'a>(row: &'a Row<'_>) -> rusqlite::Result<Covered<'a>> {
+    let text = |at: usize| Ok::<_, rusqlite::Error>(row.get_ref(at)?.as_str_or_null()?.unwrap_or_default());
+    let (tenant, id, numbers, body) = (text(0)?, text(1)?, text(6)?, text(7)?);
+    Ok(Covered { tenant, id, version: row.get(2)?, writer: row.get(3)?, expires: row.get(4)?, numbers, body })
+}
+
+/// A column that holds a JSON array of items that agree with their sums; NULL = empty.
+pub(super) fn list<T: DeserializeOwned + Summed>(row: &Row<'_>, at: usize) -> rusqlite::Result<Vec<T>> {
+    let items: Vec<T> = json(row, at)?;
+    if items.iter().all(Summed::is_whole) {
+        return Ok(items);
+    }
+    Err(FromSqlError::Other("an item does not agree with its checksum".into()).into())
 }
 
 /// The column of the numbers.
@@ -82,7 +103,7 @@ fn json<T: DeserializeOwned + Default>(row: &Row<'_>, at: usize) -> rusqlite::Re
 
 /// One page, in the order of the index; see `Engine::find`.
 pub(super) fn find(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<Rows, Fault> {
-    let (sql, values) = statement(tenant, scan, COLUMNS);
+    let (sql, values) = statement(tenant, scan, &page_columns(scan));
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let mut page = Rows { items: Vec::new(), next: None };
@@ -92,6 +113,9 @@ pub(super) fn find(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<Ro
         if page.items.len() == scan.limit || bytes >= MAX_PAGE_BYTES || skipped == MAX_SKIPPED {
             page.next = last;
             break;
+        }
+        if !row.get::<_, bool>(WIDTH)? {
+            return Err(astray(scan.collection, &row.get::<_, String>(1)?));
         }
         last = Some(cursor(row, scan)?);
         if expired(row, EXPIRES, scan.now)? {
@@ -107,7 +131,7 @@ pub(super) fn find(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<Ro
 
 /// See `Engine::count`. Given up after a while: expired documents are passed over, and there may be many.
 pub(super) fn count(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<usize, Fault> {
-    let (sql, values) = statement(tenant, scan, "exp");
+    let (sql, values) = statement(tenant, scan, "d.exp");
     let mut statement = conn.prepare_cached(&sql)?;
     let mut rows = statement.query(params_from_iter(values))?;
     let (mut counted, started) = (0, Instant::now());
@@ -125,7 +149,7 @@ pub(super) fn count(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<u
 
 /// How SQLite would serve this scan.
 pub(super) fn explain(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<String, Fault> {
-    let (sql, values) = statement(tenant, scan, COLUMNS);
+    let (sql, values) = statement(tenant, scan, &page_columns(scan));
     let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
     let steps: Vec<String> = statement.query_map(params_from_iter(values), |row| row.get(3))?.collect::<rusqlite::Result<_>>()?;
     Ok(steps.join("; "))
@@ -135,15 +159,26 @@ fn cursor(row: &Row<'_>, scan: &Scan) -> Result<Cursor, Fault> {
     let rest = scan.index.keys.iter().skip(scan.prefix.len());
     let kinds = rest.filter_map(|name| scan.collection.key_type(name));
     let keys = kinds.enumerate().map(|(at, kind)| key(kind, row.get_ref(KEYS + at)?)).collect::<Result<_, Fault>>()?;
-    Ok(Cursor { keys, id: row.get(0)? })
+    Ok(Cursor { keys, id: row.get(1)? })
 }
 
-/// `INDEXED BY` fails where the index cannot serve; the presence terms are what lets a partial index serve.
+/// The columns of a document, and whether its row has the keys that the entry of the index has.
+fn page_columns(scan: &Scan) -> String {
+    let columns: Vec<_> = COLUMNS.split(", ").map(|name| format!("d.{name}")).collect();
+    let id = (!scan.index.unique).then(|| "id".to_owned());
+    let keys = scan.index.keys.iter().map(|name| column(name)).chain(["t".to_owned()]).chain(id);
+    let same: Vec<_> = keys.map(|name| format!("d.{name} IS i.{name}")).collect();
+    format!("{}, {}", columns.join(", "), same.join(" AND "))
+}
+
+/// Entries of the index (`i`), and of each the row that it leads to (`d`): the entry alone is not believed, since a damaged one
+/// leads elsewhere. `INDEXED BY` fails where the index cannot serve; the presence terms are what lets a partial index serve.
 fn statement(tenant: &Tenant, scan: &Scan, select: &str) -> (String, Vec<Value>) {
-    let columns: Vec<_> = scan.index.keys.iter().map(|name| column(name)).collect();
+    let columns: Vec<_> = scan.index.keys.iter().map(|name| format!("i.{}", column(name))).collect();
     let (fixed, order) = columns.split_at(scan.prefix.len());
     let mut values = vec![Value::Text(tenant.as_str().to_owned())];
-    let mut terms = vec!["t = ?".to_owned(), presence(scan.index)];
+    let mut terms = vec!["i.t = ?".to_owned()];
+    terms.extend(columns.iter().map(|name| format!("{name} IS NOT NULL")));
     for (name, key) in fixed.iter().zip(&scan.prefix) {
         terms.push(format!("{name} = ?"));
         values.push(present(key));
@@ -154,15 +189,15 @@ fn statement(tenant: &Tenant, scan: &Scan, select: &str) -> (String, Vec<Value>)
     }
     let mut sorted = order.to_vec();
     if !scan.index.unique {
-        sorted.push("id".to_owned());
+        sorted.push("i.id".to_owned());
     }
     let direction = if scan.descending { " DESC" } else { "" };
     let sorted: Vec<_> = sorted.iter().map(|name| format!("{name}{direction}")).collect();
     let keys: String = order.iter().map(|name| format!(", {name}")).collect();
     let order_by = if sorted.is_empty() { String::new() } else { format!(" ORDER BY {}", sorted.join(", ")) };
+    let table = table(scan.collection);
     let sql = format!(
-        "SELECT {select}{keys} FROM {} INDEXED BY {} WHERE {}{order_by}",
-        table(scan.collection),
+        "SELECT {select}{keys} FROM {table} AS i INDEXED BY {} CROSS JOIN {table} AS d ON d.rowid = i.rowid WHERE {}{order_by}",
         index_name(scan.collection, scan.index.name),
         terms.join(" AND ")
     );
@@ -198,7 +233,7 @@ fn past(cursor: &Cursor, order: &[String], operator: &str, unique: bool) -> Opti
     let mut columns = order.to_vec();
     let mut values: Vec<_> = cursor.keys.iter().map(present).collect();
     if !unique {
-        columns.push("id".to_owned());
+        columns.push("i.id".to_owned());
         values.push(Value::Text(cursor.id.clone()));
     }
     match columns.as_slice() {
@@ -210,6 +245,6 @@ fn past(cursor: &Cursor, order: &[String], operator: &str, unique: bool) -> Opti
 
 /// The id of the document that holds these keys of a unique index.
 pub(super) fn holder(conn: &Connection, tenant: &Tenant, scan: &Scan) -> Result<Option<String>, Fault> {
-    let (sql, values) = statement(tenant, scan, "id");
+    let (sql, values) = statement(tenant, scan, "d.id");
     Ok(conn.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0)).optional()?)
 }

@@ -6,18 +6,39 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use kernel::{Error, Result};
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::expiry;
 use super::fault::Fault;
+use super::reads::{COLUMNS, stored};
 use super::spawn;
 use super::sql::{column, presence, table, value, violated};
-use crate::engine::{Rekey, Stored};
-use crate::patch::Numbers;
+use crate::engine::Rekey;
 use crate::record::{Collection, Index, KeyType};
 
 /// Layout of the database file that this code reads and writes.
 const LAYOUT: i64 = 1;
+/// The mark of a store that takes no changes.
+const READ_ONLY: &str = "read_only";
+/// A column as SQLite tells it: name, type, whether it is never NULL, default, place in the primary key.
+type Column = (String, String, bool, Option<String>, i64);
+/// The columns of the envelope, in the order in which `table_sql` makes them.
+const OWN_COLUMNS: [(&str, &str, bool, Option<&str>, i64); 14] = [
+    ("t", "TEXT", true, None, 1),
+    ("id", "TEXT", true, None, 2),
+    ("v", "INTEGER", true, None, 0),
+    ("w", "INTEGER", true, None, 0),
+    ("crc", "INTEGER", true, None, 0),
+    ("del", "INTEGER", true, Some("0"), 0),
+    ("exp", "INTEGER", false, None, 0),
+    ("due", "INTEGER", false, None, 0),
+    ("obn", "INTEGER", false, None, 0),
+    ("tries", "INTEGER", true, Some("0"), 0),
+    ("n", "TEXT", false, None, 0),
+    ("b", "TEXT", true, None, 0),
+    ("ob", "TEXT", false, None, 0),
+    ("once", "TEXT", false, None, 0),
+];
 /// Documents whose keys are written anew in one piece of work.
 const REKEY_BATCH: usize = 200;
 /// Longest time that building an index may hold up changes: an index over a hundred million documents takes less.
@@ -35,9 +56,22 @@ pub(super) fn prepare(conn: &Connection) -> Result<(), Fault> {
         )?;
     }
     conn.execute_batch(
-        "CREATE TABLE IF NOT EXISTS _rekeys (name TEXT PRIMARY KEY, version INTEGER NOT NULL, t TEXT NOT NULL, id TEXT NOT NULL) STRICT",
+        "CREATE TABLE IF NOT EXISTS _rekeys (name TEXT PRIMARY KEY, version INTEGER NOT NULL, t TEXT NOT NULL, id TEXT NOT NULL) STRICT; \
+         CREATE TABLE IF NOT EXISTS _marks (name TEXT PRIMARY KEY) STRICT",
     )?;
     Ok(())
+}
+
+/// See `Engine::note_read_only`.
+pub(super) fn note_read_only(conn: &Connection, on: bool) -> Result<(), Fault> {
+    let sql = if on { "INSERT OR IGNORE INTO _marks VALUES (?1)" } else { "DELETE FROM _marks WHERE name = ?1" };
+    conn.execute(sql, [READ_ONLY])?;
+    Ok(())
+}
+
+/// See `Engine::is_noted_read_only`.
+pub(super) fn is_noted_read_only(conn: &Connection) -> Result<bool, Fault> {
+    Ok(conn.query_row("SELECT count(*) FROM _marks WHERE name = ?1", [READ_ONLY], |row| row.get(0))?)
 }
 
 /// The layout of this database; 0 of an empty one. Errors: `STORE_NEWER`.
@@ -60,7 +94,7 @@ fn own_indexes(collection: &Collection) -> [(&'static str, String); 3] {
 
 /// In what columns and indexes of a collection differ from the declaration.
 pub(super) fn drift(conn: &Connection, collection: &Collection) -> Result<Vec<String>, Fault> {
-    let mut found = Vec::new();
+    let mut found = own_columns_drift(conn, collection)?;
     for (key, kind) in collection.keys {
         match column_type(conn, collection, key)? {
             Some(present) if present == sql_type(*kind) => {}
@@ -82,6 +116,20 @@ pub(super) fn drift(conn: &Connection, collection: &Collection) -> Result<Vec<St
     }
     found.extend(present.into_keys().map(|name| format!("{}: index {name} is not declared", collection.name)));
     Ok(found)
+}
+
+/// In what the columns of the envelope differ from those that `table_sql` makes.
+fn own_columns_drift(conn: &Connection, collection: &Collection) -> Result<Vec<String>, Fault> {
+    let mut statement =
+        conn.prepare("SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info(?1) WHERE name NOT LIKE 'k\\_%' ESCAPE '\\'")?;
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?));
+    let present = statement.query_map([collection.name], read)?.collect::<rusqlite::Result<Vec<Column>>>()?;
+    let strict = "SELECT strict FROM pragma_table_list(?1)";
+    let strict: Option<bool> = conn.query_row(strict, [collection.name], |row| row.get(0)).optional()?;
+    let own =
+        OWN_COLUMNS.map(|(name, kind, notnull, default, key)| (name.to_owned(), kind.to_owned(), notnull, default.map(str::to_owned), key));
+    let same = present == own && strict == Some(true);
+    Ok(if same { Vec::new() } else { vec![format!("{}: the columns of the envelope are not as they were made", collection.name)] })
 }
 
 /// Makes the table, or compares it with the declaration. After which document keys must be written anew before `finish`;
@@ -158,19 +206,13 @@ pub(super) fn finish(conn: &Connection, collection: &Collection) -> Result<(), F
 
 /// Writes the keys of the next documents anew, leaving version and writer. The last document done; none at the end.
 pub(super) fn rekey(conn: &Connection, collection: &'static Collection, after: &Reached, rekey: Rekey) -> Result<Option<Reached>, Fault> {
-    let sql = format!(
-        "SELECT t, id, v, b, crc FROM {} WHERE (t, id) > (?1, ?2) AND del = 0 ORDER BY t, id LIMIT {REKEY_BATCH}",
-        table(collection)
-    );
+    let sql =
+        format!("SELECT {COLUMNS} FROM {} WHERE (t, id) > (?1, ?2) AND del = 0 ORDER BY t, id LIMIT {REKEY_BATCH}", table(collection));
     let mut statement = conn.prepare_cached(&sql)?;
-    let rows = statement.query_map((&after.0, &after.1), |row| {
-        let stored = Stored { id: row.get(1)?, version: row.get(2)?, body: row.get(3)?, numbers: Numbers::new(), once: Vec::new() };
-        Ok((row.get::<_, String>(0)?, stored, row.get::<_, i64>(4)?))
-    })?;
+    let mut rows = statement.query((&after.0, &after.1))?;
     let mut last = None;
-    for row in rows {
-        let (tenant, stored, crc) = row?;
-        let stored = stored.checked(collection, crc)?;
+    while let Some(row) = rows.next()? {
+        let (tenant, stored) = (row.get::<_, String>(0)?, stored(row, collection)?);
         let values = rekey(&stored.body)?;
         let assignments: Vec<_> = collection.keys.iter().map(|(name, _)| format!("{} = ?", column(name))).collect();
         if !assignments.is_empty() {

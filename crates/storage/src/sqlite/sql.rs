@@ -11,6 +11,13 @@ pub(super) fn table(collection: &Collection) -> String {
     format!("\"{}\"", collection.name)
 }
 
+/// The table of a collection, narrowed to the row that the index of tenant (`?1`) and id (`?2`) leads to. Whatever columns are
+/// read are those of the row: a damaged index may lead to another one.
+pub(super) fn located(collection: &Collection) -> String {
+    let table = table(collection);
+    format!("{table} WHERE rowid = (SELECT rowid FROM {table} WHERE t = ?1 AND id = ?2)")
+}
+
 /// The column of a key field.
 pub(super) fn column(key: &str) -> String {
     format!("k_{key}")

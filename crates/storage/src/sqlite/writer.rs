@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use kernel::Error;
 use rusqlite::{Connection, ErrorCode};
 
+use super::cache::{Cache, Touches};
 use super::fault::{broken, busy, damaged, disk_full, is_damage, plainly};
 use super::files::Location;
 use super::meter::Health;
@@ -50,6 +51,7 @@ pub(super) struct Writer {
     conn: Option<Connection>,
     location: Location,
     health: Arc<Health>,
+    cache: Arc<Cache>,
     jobs: Receiver<Box<dyn Job>>,
     last_batch: usize,
     /// When the disk last refused a change, until it takes them again.
@@ -57,8 +59,13 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(conn: Connection, location: Location, health: Arc<Health>, jobs: Receiver<Box<dyn Job>>) -> Self {
-        Self { conn: Some(conn), location, health, jobs, last_batch: 0, full: None }
+    pub(super) fn new(
+        conn: Connection,
+        location: Location,
+        (health, cache): (Arc<Health>, Arc<Cache>),
+        jobs: Receiver<Box<dyn Job>>,
+    ) -> Self {
+        Self { conn: Some(conn), location, health, cache, jobs, last_batch: 0, full: None }
     }
 
     /// Serves until the queue is closed and empty.
@@ -160,7 +167,8 @@ impl Writer {
         let filled = self.fill(batch, started);
         let commits = Instant::now();
         crash_before_commit();
-        let outcome = filled.and_then(|()| self.execute("COMMIT").map_err(Lost::uncertain));
+        let touched: Vec<Touches> = batch.iter().map(|job| job.touches()).collect();
+        let outcome = filled.and_then(|()| self.cache.around(&touched, || self.execute("COMMIT")).map_err(Lost::uncertain));
         crash_after_commit();
         match outcome {
             Err(lost) if !self.is_autocommit() => Err(lost.after(self.execute("ROLLBACK"))),
@@ -245,6 +253,7 @@ impl Writer {
                 match plainly(|| self.location.reopen()) {
                     Ok(conn) => {
                         self.conn = Some(conn);
+                        self.cache.clear();
                         tracing::error!(folder = self.location.folder(), "the store was opened again; changes are accepted");
                         self.health.broken.store(false, Ordering::Release);
                         return;

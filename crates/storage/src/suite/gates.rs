@@ -60,8 +60,22 @@ async fn read_only(store: &Store) {
     assert_eq!(every::<Item>(store, &cx, 10, in_state("s", &ANY)).await.len(), 1);
     assert_eq!(store.export(&across(), items, None, 10).await.unwrap(), before, "nothing has moved");
     store.read_only(false);
+    noted(store).await;
     store.remove(&cx, &seen, Removal::new()).await.unwrap();
     store.drop_events(&across(), items, cx.tenant(), "one").await.unwrap();
+}
+
+/// What is noted is for the next start: it refuses nothing until it is recalled.
+async fn noted(store: &Store) {
+    assert!(!store.recall_read_only().await.unwrap() && !store.is_read_only(), "nothing was noted");
+    for _ in 0..2 {
+        store.note_read_only(true).await.unwrap();
+    }
+    assert!(!store.is_read_only());
+    assert!(store.recall_read_only().await.unwrap() && store.is_read_only());
+    store.read_only(false);
+    store.note_read_only(false).await.unwrap();
+    assert!(!store.recall_read_only().await.unwrap() && !store.is_read_only(), "noted anew");
 }
 
 async fn bells_ring(store: &Store) {

@@ -82,6 +82,9 @@ async fn contended(world: &World) {
             }
         }
     }
+    let (all, unknown) =
+        told.values().fold((0, 0), |(all, unknown), told| (all + told.done.len() + told.unknown.len(), unknown + told.unknown.len()));
+    println!("{unknown} of {all} changes of documents that others write at the same time were told as unknown");
     for (id, told) in told {
         let seen = store.get::<Item>(&cx, &id).await.unwrap().unwrap();
         let there: Vec<_> = seen.body.text.split_whitespace().collect();

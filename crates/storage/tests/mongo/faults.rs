@@ -14,7 +14,9 @@ use super::records::{Note, Sum, note};
 use super::server::{Server, Topology};
 use super::*;
 
-/// A call that waits on a dead server ends within two seconds; twice as long where the machine does other things besides.
+/// A call that waits on a dead server ends within so long.
+const PROMISED: Duration = Duration::from_secs(2);
+/// The same beside other tests, which take the machine's time.
 const AT_MOST: Duration = Duration::from_secs(4);
 /// So long may it take until a server that came back is used again.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -35,9 +37,18 @@ impl Scene {
     }
 
     async fn on(server: Server) -> Self {
+        Self::with(server, Settings::new("", fresh())).await
+    }
+
+    /// For replies that are lost by a server that is well, however busy the machine is: no call gives it up.
+    async fn patient(server: Server) -> Self {
+        Self::with(server, Settings { dead_after: Duration::from_secs(30), ..Settings::new("", fresh()) }).await
+    }
+
+    async fn with(server: Server, settings: Settings) -> Self {
         let proxy = Proxy::before(server.address(), mongo_frames).await;
         let uri = format!("mongodb://{}/?directConnection=true", proxy.address);
-        let engine = Arc::new(engine(&uri, fresh()).await.unwrap());
+        let engine = Arc::new(Mongo::connect(Settings { uri, ..settings }).await.unwrap());
         let store = Store::open(engine.clone(), [7; 32], Clock::system());
         store.define::<Note>().await.unwrap();
         store.define::<Sum>().await.unwrap();
@@ -227,21 +238,23 @@ async fn replies_lost_on_the_way() {
     let _turn = TURN.read().await;
     for topology in [Topology::ReplicaSet, Topology::Standalone] {
         for (loss, count) in [(Loss::Whole, 50), (Loss::Half, 10)] {
-            let Some(scene) = Scene::new(topology).await.map(Arc::new) else { return };
+            let Some(server) = Server::start_own(topology) else { return };
+            let scene = Arc::new(Scene::patient(server).await);
             scene.proxy.lose(count, "findAndModify", loss);
             let (done, unknown) = scene.lead_lives(64, 4).await;
             assert_eq!(scene.proxy.left(), 0, "all were lost");
             println!("{topology:?}, {loss:?}: {done} changes, {count} replies lost, {unknown} told as unknown");
+            assert_eq!(unknown, 0, "a look tells what became of each");
         }
     }
 }
 
-/// 950 replies that say only that the change may not last, after their effect. Told as unknown is a change of which four tries
-/// in a row were answered so.
+/// 950 replies that say only that the change may not last, after their effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn replies_that_leave_it_open() {
     let _turn = TURN.read().await;
-    let Some(scene) = Scene::new(Topology::Standalone).await.map(Arc::new) else { return };
+    let Some(server) = Server::start_own(Topology::Standalone) else { return };
+    let scene = Arc::new(Scene::patient(server).await);
     let concern = doc! { "code": 64, "errmsg": "waiting for replication timed out" };
     let data = doc! { "failCommands": ["findAndModify", "insert", "delete"], "writeConcernError": concern };
     scene.fail(doc! { "times": 950 }, data).await;
@@ -249,6 +262,30 @@ async fn replies_that_leave_it_open() {
     scene.fail("off", Document::new()).await;
     println!("{done} changes, 950 replies left it open, {unknown} told as unknown");
     assert!(done > 950);
+    assert_eq!(unknown, 0, "a look tells what became of each");
+}
+
+/// What an operator is told of it, by a look that makes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_majority_that_does_not_acknowledge_is_seen() {
+    use storage::mongo::{Shape, look};
+    let _turn = TURN.read().await;
+    for (topology, shape) in
+        [(Topology::Standalone, Shape::Standalone), (Topology::ReplicaSet, Shape::ReplicaSet { members: 1, arbiters: 0 })]
+    {
+        let Some(scene) = Scene::new(topology).await else { return };
+        let settings = Settings::new(format!("mongodb://{}/?directConnection=true", scene.proxy.address), fresh());
+        let seen = look(&settings).await.unwrap();
+        assert_eq!((seen.shape, seen.doubt), (shape, None));
+        assert!(seen.time.micros().abs_diff(Clock::system().now().micros()) < 5_000_000, "{:?}", seen.time);
+        let concern = doc! { "code": 64, "errmsg": "waiting for replication timed out" };
+        scene.fail("alwaysOn", doc! { "failCommands": ["delete"], "writeConcernError": concern }).await;
+        assert_eq!(look(&settings).await.unwrap().doubt.as_deref(), Some("write concern error 64"));
+        scene.fail("alwaysOn", doc! { "failCommands": ["delete"], "errorCode": 13 }).await;
+        assert!(look(&settings).await.unwrap().doubt.is_some_and(|doubt| doubt.contains("refused")));
+        scene.fail("off", Document::new()).await;
+        assert_eq!(scene.past.database(&settings.database).list_collection_names().await.unwrap(), [""; 0]);
+    }
 }
 
 /// The contract for lost replies, where some of all replies leave it open.
@@ -281,6 +318,7 @@ fn cycles() -> u64 {
 }
 
 /// Replies that go astray after their effect, 50 by the network and 950 by the server, and a primary that steps down 1,000 times.
+/// Told as unknown is at most a change that met nothing else for as long as a call may take.
 #[tokio::test(flavor = "multi_thread")]
 async fn f15_replies_are_lost() {
     let _turn = TURN.read().await;
@@ -288,7 +326,7 @@ async fn f15_replies_are_lost() {
         Ok(server) => server,
         Err(why) => return println!("fault F15 SKIPPED: {why}"),
     };
-    let scene = Arc::new(Scene::on(server).await);
+    let scene = Arc::new(Scene::patient(server).await);
     let began = Instant::now();
     scene.proxy.lose(50, "findAndModify", Loss::Whole);
     let mut all = vec![scene.lead_lives(64, 2).await];
@@ -298,14 +336,17 @@ async fn f15_replies_are_lost() {
         let mut data = doc! { "failCommands": ["findAndModify"] };
         data.extend(failure);
         scene.fail(doc! { "times": times }, data).await;
-        all.push(scene.lead_lives(64, 8).await);
+        all.push(scene.lead_lives(160, 3).await);
         scene.fail("off", Document::new()).await;
     }
-    let (acknowledged, unknown) = all.into_iter().fold((0, 0), |sum, ran| (sum.0 + ran.0, sum.1 + ran.1));
+    let acknowledged: usize = all.iter().map(|(done, _)| done).sum();
+    let [lost, left_open, refused] = [all[0].1, all[1].1, all[2].1];
     let seconds = began.elapsed().as_secs_f64();
     println!(
-        "fault F15 seed=0 cycles=2000 acknowledged={acknowledged} lost=0 split=0 seconds={seconds:.1} false_conflicts=0 doubled=0 told_unknown={unknown}"
+        "fault F15 seed=0 cycles=2000 acknowledged={acknowledged} lost=0 split=0 seconds={seconds:.1} false_conflicts=0 doubled=0 told_unknown={} of them by a primary that stepped down={refused}",
+        lost + left_open
     );
+    assert_eq!((lost, left_open), (0, 0), "a look tells what became of each");
 }
 
 /// What callers met while the server was down.
@@ -387,7 +428,7 @@ impl Scene {
                 }
             }
         }
-        assert!(met.slowest < AT_MOST, "{:?}", met.slowest);
+        assert!(met.slowest <= PROMISED, "{:?}", met.slowest);
         let there = self.store.get::<Sum>(&self.cx, id).await.unwrap().map_or(0, |sum| sum.numbers["x"]);
         let there = usize::try_from(there).unwrap();
         assert!((told..=told + unknown).contains(&there), "{told} acknowledged, {unknown} unknown, {there} there");
