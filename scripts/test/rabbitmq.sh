@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A RabbitMQ of its own for tests, with everything that it writes in one folder, on loopback alone, as a plain process.
-# Usage: rabbitmq.sh start|stop|kill FOLDER. `start` prints the broker's address, the same one each time for one folder; `kill` is
+# Usage: rabbitmq.sh start|stop|kill FOLDER, rabbitmq.sh ctl FOLDER ARGUMENT… for rabbitmqctl. `start` prints the broker's address, the same one each time for one folder; `kill` is
 # kill -9, after which `start` goes on with the same data; `stop` also ends epmd.
 set -euo pipefail
 server=/usr/lib/rabbitmq/bin/rabbitmq-server
@@ -74,7 +74,7 @@ end() {
   gone "$1" 50 || true
 }
 
-[ $# = 2 ] || { sed -n '2,5s/^# //p' "$0" >&2 && exit 2; }
+[ $# = 2 ] || { [ $# -gt 2 ] && [ "$1" = ctl ]; } || { sed -n '2,5s/^# //p' "$0" >&2 && exit 2; }
 mkdir -p "$2"
 dir=$(cd "$2" && pwd)
 case $1 in
@@ -84,5 +84,10 @@ case $1 in
     end "$dir/broker.pid" TERM
     end "$dir/epmd.pid" TERM
     ;;
-  *) echo "start, stop or kill, not $1" >&2 && exit 2 ;;
+  ctl)
+    read -r node _ epmd <"$dir/ports"
+    shift 2
+    HOME=$dir/home ERL_EPMD_PORT=$epmd RABBITMQ_CONF_ENV_FILE=/dev/null /usr/lib/rabbitmq/bin/rabbitmqctl -q -n "test$node@localhost" "$@"
+    ;;
+  *) echo "start, stop, kill or ctl, not $1" >&2 && exit 2 ;;
 esac

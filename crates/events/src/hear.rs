@@ -16,12 +16,16 @@ use crate::event::Delivered;
 /// Longest time that a subscriber gets for one event.
 pub(crate) const HEARING: Duration = Duration::from_secs(10);
 
-/// Hands an event to a subscriber. Errors: its own, `HANDLER_PANICKED`, `DEADLINE_EXCEEDED`.
+/// Hands an event to a subscriber, in the trace of the change that it tells of. Errors: its own, `HANDLER_PANICKED`, `DEADLINE_EXCEEDED`.
 pub(crate) async fn hear(subscriber: &dyn Subscriber, event: &Delivered) -> Result<()> {
-    let cx = Cx::system(event.tenant.clone(), subscriber.name());
+    let cx = Cx::system(event.tenant.clone(), subscriber.name()).traced(&event.trace);
     let (consumer, trace) = (subscriber.name(), &*event.trace);
     let span = tracing::info_span!("event", consumer, tenant = %event.tenant, event = event.id, kind = event.kind, trace);
-    within(HEARING, || subscriber.hear(&cx, event)).instrument(span).await
+    let heard = async {
+        tracing::debug!("heard");
+        within(HEARING, || subscriber.hear(&cx, event)).await
+    };
+    heard.instrument(span).await
 }
 
 /// Runs a call into a service. Errors: its own, `HANDLER_PANICKED`, `DEADLINE_EXCEEDED`.

@@ -21,5 +21,5 @@ pub use inbox::Inbox;
 pub use local::Local;
 pub use meter::{Lane, Metrics};
 pub use pace::{Backoff, Pace, TRIES};
-pub use rabbit::{Address, Broker, Group, Rabbit, Traffic};
+pub use rabbit::{Address, Broker, Group, Look, Rabbit, Traffic};
 pub use run::{Running, Start, start};

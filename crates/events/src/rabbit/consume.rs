@@ -1,6 +1,6 @@
 //! The receiving side: one connection, one channel for each subscriber here, one consumer for each partition.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::Result;
@@ -9,7 +9,6 @@ use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use tokio::task::JoinSet;
 
-use super::gate::Gate;
 use super::link::{self, Pauses, broken};
 use super::partition::{self, Member};
 use super::{Shared, topology};
@@ -25,10 +24,8 @@ const NOTICE: Duration = Duration::from_secs(5);
 
 /// Consumes until told to stop.
 pub(super) async fn keep(shared: Arc<Shared>, subscribers: Vec<Arc<dyn Subscriber>>, mut stop: Stop) {
-    let gate = || Mutex::new(Gate::default());
     let members = subscribers.into_iter();
-    let members: Vec<_> =
-        members.map(|subscriber| Arc::new(Member { shared: shared.clone(), subscriber, gate: gate(), stop: stop.clone() })).collect();
+    let members: Vec<_> = members.map(|subscriber| Arc::new(Member::new(shared.clone(), subscriber, stop.clone()))).collect();
     let mut pauses = Pauses::new("subscribers", stop.clone());
     while !stop.is_said() {
         let outcome = hold(&shared, &members, &mut stop).await;
@@ -39,6 +36,7 @@ pub(super) async fn keep(shared: Arc<Shared>, subscribers: Vec<Arc<dyn Subscribe
 /// One connection, for as long as it lives. Nobody works at its events afterwards.
 async fn hold(shared: &Shared, members: &[Arc<Member>], stop: &mut Stop) -> Result<()> {
     let (connection, _channel) = link::connect(shared, "subscribers").await?;
+    let connection = Arc::new(connection);
     let mut partitions = JoinSet::new();
     for member in members {
         link::soon(consume(&connection, member, &mut partitions)).await?;
@@ -63,7 +61,7 @@ async fn hold(shared: &Shared, members: &[Arc<Member>], stop: &mut Stop) -> Resu
     Ok(())
 }
 
-async fn consume(connection: &Connection, member: &Arc<Member>, partitions: &mut JoinSet<Result<()>>) -> Result<()> {
+async fn consume(connection: &Arc<Connection>, member: &Arc<Member>, partitions: &mut JoinSet<Result<()>>) -> Result<()> {
     let (namespace, group) = (&member.shared.broker.namespace, member.subscriber.name());
     let channel = connection.create_channel().await.map_err(broken)?;
     channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(broken)?;
@@ -71,7 +69,7 @@ async fn consume(connection: &Connection, member: &Arc<Member>, partitions: &mut
         let queue = topology::queue(namespace, group, part);
         let tag = format!("{group}.{part:02}");
         let consumer = channel.basic_consume(queue.into(), tag.into(), BasicConsumeOptions::default(), FieldTable::default());
-        partitions.spawn(partition::run(member.clone(), consumer.await.map_err(broken)?));
+        partitions.spawn(partition::run((member.clone(), connection.clone()), consumer.await.map_err(broken)?));
     }
     Ok(())
 }

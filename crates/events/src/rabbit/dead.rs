@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use kernel::Result;
 use lapin::message::BasicGetMessage;
-use lapin::options::{BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::options::{BasicAckOptions, BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation};
 
+use super::blocked::{self, take, waiting};
 use super::link::{self, broken, unavailable};
 use super::wire::{self, Replay};
 use super::{Shared, topology};
@@ -27,15 +27,10 @@ pub(super) async fn count(shared: &Shared) -> Result<Vec<(&'static str, u32)>> {
     Ok(counts)
 }
 
-async fn waiting(channel: &Channel, queue: &str) -> Result<u32> {
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let declared = channel.queue_declare(queue.into(), passive, FieldTable::default()).await.map_err(broken)?;
-    Ok(declared.message_count())
-}
-
 /// Sends the letters that are there now back to the queues they came from.
 pub(super) async fn replay(shared: &Shared, group: &str) -> Result<usize> {
-    let (connection, channel) = link::connect(shared, "operator").await?;
+    let (connection, _channel) = link::connect(shared, "operator").await?;
+    let channel = link::soon(blocked::locked(shared, &connection, group)).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(broken)?;
     let queue = topology::dead_queue(&shared.broker.namespace, group);
     // What fails again comes back to the end of this queue, and is left for the next time.
@@ -56,17 +51,6 @@ pub(super) async fn replay(shared: &Shared, group: &str) -> Result<usize> {
     }
     link::close(&connection).await;
     Ok(sent)
-}
-
-async fn take(channel: &Channel, queue: &str, limit: usize) -> Result<Vec<BasicGetMessage>> {
-    let mut letters = Vec::new();
-    while letters.len() < limit {
-        match channel.basic_get(queue.into(), BasicGetOptions::default()).await.map_err(broken)? {
-            Some(letter) => letters.push(letter),
-            None => break,
-        }
-    }
-    Ok(letters)
 }
 
 /// A letter that is no event stays where it is.

@@ -1,12 +1,12 @@
 //! Which aggregates of a group wait behind a dead letter: their later events follow it, so that a replay finds them in order.
-//! Kept in memory by whoever consumes; after a restart later events pass before the replay.
+//! Kept in memory by whoever consumes, and read from the dead letters where a partition begins.
 
 use std::collections::HashMap;
 
 use super::wire::Replay;
 
 /// Aggregates that are remembered; more than this many dead at once is a defect of the subscriber, not of an aggregate.
-const MAX_BLOCKED: usize = 10_000;
+pub(super) const MAX_BLOCKED: usize = 10_000;
 
 /// Tenant, collection, id.
 pub(super) type Aggregate = (String, String, String);
@@ -35,6 +35,15 @@ impl Gate {
     pub(super) fn recorded(&mut self, aggregate: &Aggregate, replay: Option<Replay>) {
         if replay.is_some_and(|replay| replay.last) && self.blocked.get(aggregate) == Some(&false) {
             self.blocked.remove(aggregate);
+        }
+    }
+
+    /// These have dead letters, as the broker tells; of one that is known here more is known.
+    pub(super) fn learn(&mut self, aggregates: Vec<Aggregate>) {
+        for aggregate in aggregates {
+            if !self.blocked.contains_key(&aggregate) {
+                self.dead(aggregate);
+            }
         }
     }
 
@@ -71,6 +80,17 @@ mod tests {
             assert!(!gate.passes(&one, None), "what comes between waits");
         }
         assert!(gate.passes(&one, LAST));
+        gate.recorded(&one, LAST);
+        assert!(gate.passes(&one, None));
+    }
+
+    #[test]
+    fn what_the_broker_tells_changes_nothing_that_is_known() {
+        let (mut gate, one, two) = (Gate::default(), aggregate("one"), aggregate("two"));
+        gate.dead(one.clone());
+        assert!(gate.passes(&one, FIRST));
+        gate.learn(vec![one.clone(), two.clone()]);
+        assert!(gate.passes(&one, LAST) && !gate.passes(&two, None), "the replay goes on");
         gate.recorded(&one, LAST);
         assert!(gate.passes(&one, None));
     }

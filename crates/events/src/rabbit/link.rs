@@ -26,8 +26,19 @@ pub(super) fn broken(cause: lapin::Error) -> Error {
     unavailable().because(cause)
 }
 
-/// A fresh connection, and a channel on it.
+/// A fresh connection, and a channel on it, with everything declared that the groups need.
 pub(super) async fn connect(shared: &Shared, side: &str) -> Result<(Connection, Channel)> {
+    let declared = async {
+        let (connection, channel) = open(shared, side).await?;
+        topology::declare(&channel, &shared.broker.namespace, &shared.groups()).await?;
+        count(&shared.counts.connections);
+        Ok((connection, channel))
+    };
+    soon(declared).await
+}
+
+/// A fresh connection, and a channel on it. Declares nothing.
+pub(super) async fn open(shared: &Shared, side: &str) -> Result<(Connection, Channel)> {
     let open = async {
         let name = format!("{} {side}", shared.broker.namespace);
         let properties = ConnectionProperties::default().with_connection_name(name.as_str().into());
@@ -36,8 +47,6 @@ pub(super) async fn connect(shared: &Shared, side: &str) -> Result<(Connection, 
         let address = shared.broker.address.0.clone();
         let connection = Connection::connect_uri_with_config(address, properties, tls, runtime).await.map_err(broken)?;
         let channel = connection.create_channel().await.map_err(broken)?;
-        topology::declare(&channel, &shared.broker.namespace, &shared.groups()).await?;
-        count(&shared.counts.connections);
         Ok((connection, channel))
     };
     soon(open).await

@@ -1,10 +1,12 @@
 //! The bus over RabbitMQ: what it is given, who publishes and who consumes. Quorum queues, confirms, our own reconnecting.
 //! No type of the client leaves this folder.
 
+mod blocked;
 mod consume;
 mod dead;
 mod gate;
 mod link;
+mod look;
 mod partition;
 mod publish;
 mod topology;
@@ -26,6 +28,7 @@ use crate::contract::{Bus, Refusal, Subscriber, Taken};
 use crate::event::Delivered;
 use crate::pace::Backoff;
 use crate::stop::Stop;
+pub use look::Look;
 use publish::Line;
 
 /// Most events that are sent and not yet confirmed.
@@ -194,6 +197,11 @@ impl Rabbit {
     /// How many dead letters each known group has. Errors: `BROKER_UNAVAILABLE`.
     pub async fn dead_letters(&self) -> Result<Vec<(&'static str, u32)>> {
         dead::count(&self.shared).await
+    }
+
+    /// Compares what the known groups need with what the broker has, and leaves it as it is. Errors: `BROKER_UNAVAILABLE`.
+    pub async fn look(&self) -> Result<Look> {
+        look::look(&self.shared).await
     }
 
     /// Sends the dead letters of a group back to its queues, in their order, and lets their aggregates go on. How many. What

@@ -2,17 +2,19 @@
 //! that the order of its aggregate stays; after the last try it goes to the dead letters.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kernel::{Error, Result};
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicRejectOptions};
-use lapin::{Acker, Consumer};
+use lapin::{Acker, Connection, Consumer};
 use tokio::task::JoinSet;
 use tokio_stream::StreamExt as _;
 
+use super::blocked;
 use super::gate::{Aggregate, Gate};
-use super::link::{broken, unavailable};
+use super::link::{self, broken, unavailable};
 use super::wire::{self, Replay};
 use super::{Shared, count};
 use crate::contract::Subscriber;
@@ -25,11 +27,32 @@ use crate::stop::Stop;
 pub(super) struct Member {
     pub(super) shared: Arc<Shared>,
     pub(super) subscriber: Arc<dyn Subscriber>,
-    pub(super) gate: Mutex<Gate>,
     pub(super) stop: Stop,
+    gate: Mutex<Gate>,
+    /// Readings of the dead letters that have begun.
+    begun: AtomicU64,
+    /// The last of them that has ended.
+    ended: tokio::sync::Mutex<u64>,
 }
 
 impl Member {
+    pub(super) fn new(shared: Arc<Shared>, subscriber: Arc<dyn Subscriber>, stop: Stop) -> Self {
+        Self { shared, subscriber, stop, gate: Mutex::default(), begun: AtomicU64::new(0), ended: tokio::sync::Mutex::default() }
+    }
+
+    /// Learns who waits behind a dead letter, by a reading that begins after this call; one serves all who wait for it.
+    async fn learn(&self, connection: &Connection) -> Result<()> {
+        let before = self.begun.load(Ordering::SeqCst);
+        let mut ended = self.ended.lock().await;
+        if *ended <= before {
+            let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+            let blocked = link::soon(blocked::read(&self.shared, connection, self.subscriber.name())).await?;
+            self.gate().learn(blocked);
+            *ended = number;
+        }
+        Ok(())
+    }
+
     fn gate(&self) -> MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -45,14 +68,22 @@ struct Letter {
 
 /// Consumes until told to stop, or until the connection ends, which is an error. Nobody works at an event of it afterwards; what
 /// was not acknowledged comes again.
-pub(super) async fn run(member: Arc<Member>, mut consumer: Consumer) -> Result<()> {
+pub(super) async fn run((member, connection): (Arc<Member>, Arc<Connection>), mut consumer: Consumer) -> Result<()> {
     let mut stop = member.stop.clone();
+    let mut is_first = true;
     let mut partition = Partition { member, waiting: HashMap::new(), works: JoinSet::new() };
     let ended = loop {
         tokio::select! {
             () = stop.said() => break Ok(()),
             next = consumer.next() => match next {
-                Some(Ok(delivery)) => partition.take(delivery).await,
+                Some(Ok(delivery)) => {
+                    // The broker lets one process at a time consume: whoever was before us has left its letters by now.
+                    if is_first && let Err(error) = partition.member.learn(&connection).await {
+                        break Err(error);
+                    }
+                    is_first = false;
+                    partition.take(delivery).await;
+                }
                 Some(Err(cause)) => break Err(broken(cause)),
                 None => break Err(unavailable()),
             },

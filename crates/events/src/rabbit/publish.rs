@@ -2,9 +2,9 @@
 //! in a queue.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use kernel::Error;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -20,11 +20,17 @@ use crate::stop::Stop;
 /// Longest wait for a confirm; a line that is silent for longer is given up.
 const CONFIRM: Duration = Duration::from_secs(10);
 
+/// So long one channel is believed that the broker is full. The broker tells it when a queue is read again, but not when a limit
+/// was lifted: only another channel finds that out.
+const FULL: Duration = Duration::from_secs(5);
+
 /// A channel that takes events as long as nothing went wrong on it.
 pub(super) struct Line {
     channel: Channel,
     open: AtomicBool,
     hung_up: Notify,
+    /// Since when the broker has refused everything.
+    refused: Mutex<Option<Instant>>,
 }
 
 impl fmt::Debug for Line {
@@ -46,16 +52,25 @@ impl Line {
             Err(_) => return Err(self.hang_up(unavailable())),
         };
         match confirmation {
-            Confirmation::Ack(None) => count(&shared.counts.confirmed),
+            Confirmation::Ack(None) => {
+                *self.refused() = None;
+                count(&shared.counts.confirmed);
+            }
             Confirmation::Ack(Some(_)) if !shared.is_heard(&event.kind) => count(&shared.counts.unheard),
             // A queue that was declared is gone: it comes back with the next connection.
             Confirmation::Ack(Some(_)) => return Err(self.hang_up(unavailable())),
             Confirmation::Nack(_) => {
-                return Err(Refusal::Down(Error::unavailable("BROKER_FULL", "the broker takes no more events at present")));
+                let full = Error::unavailable("BROKER_FULL", "the broker takes no more events at present");
+                let since = *self.refused().get_or_insert_with(Instant::now);
+                return Err(if since.elapsed() < FULL { Refusal::Down(full) } else { self.hang_up(full) });
             }
             Confirmation::NotRequested => return Err(self.hang_up(unavailable())),
         }
         Ok(())
+    }
+
+    fn refused(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn send(&self, shared: &Shared, event: &Delivered) -> lapin::Result<Confirmation> {
@@ -87,7 +102,7 @@ pub(super) async fn keep(shared: Arc<Shared>, line: watch::Sender<Option<Arc<Lin
 async fn hold(shared: &Shared, line: &watch::Sender<Option<Arc<Line>>>, stop: &mut Stop) -> kernel::Result<()> {
     let (connection, channel) = link::connect(shared, "relay").await?;
     link::soon(async { channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(broken) }).await?;
-    let open = Arc::new(Line { channel, open: AtomicBool::new(true), hung_up: Notify::new() });
+    let open = Arc::new(Line { channel, open: AtomicBool::new(true), hung_up: Notify::new(), refused: Mutex::default() });
     line.send_replace(Some(open.clone()));
     tracing::info!("connected to the broker, to publish");
     tokio::select! {

@@ -27,25 +27,31 @@ impl Process {
 
     /// Starts it again with its data.
     pub(crate) fn up(&mut self) {
-        let out = self.script("start");
+        let out = self.script("start", &[]);
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         self.address = String::from_utf8(out.stdout).unwrap().trim().to_owned();
     }
 
     /// kill -9.
     pub(crate) fn kill(&self) {
-        assert!(self.script("kill").status.success());
+        assert!(self.script("kill", &[]).status.success());
     }
 
-    fn script(&self, verb: &str) -> Output {
+    /// What rabbitmqctl is told.
+    pub(crate) fn control(&self, arguments: &[&str]) {
+        let out = self.script("ctl", arguments);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    }
+
+    fn script(&self, verb: &str, arguments: &[&str]) -> Output {
         let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../scripts/test/rabbitmq.sh");
-        Command::new(script).arg(verb).arg(&self.folder).output().unwrap()
+        Command::new(script).arg(verb).arg(&self.folder).args(arguments).output().unwrap()
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.script("stop");
+        self.script("stop", &[]);
         std::fs::remove_dir_all(&self.folder).ok();
     }
 }

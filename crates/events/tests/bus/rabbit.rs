@@ -18,7 +18,7 @@ struct OverRabbit {
     operator: Rabbit,
 }
 
-fn broker(address: &str) -> Broker {
+pub(crate) fn broker(address: &str) -> Broker {
     let namespace = format!("test{}", NUMBER.fetch_add(1, Relaxed));
     let groups = vec![Group { name: "test.follower", kinds: &[CHANGED] }];
     let backoff = Backoff { least: Duration::from_millis(2), most: Duration::from_millis(50) };
@@ -53,6 +53,49 @@ async fn keeps_the_contract() {
     let Some(process) = Process::start("suite over RabbitMQ") else { return };
     all(async || OverRabbit::new(&process.address)).await;
     what_is_published_before_a_group_runs_waits_for_it(&process.address).await;
+    a_blocked_document_stays_blocked_in_the_next_process(&process.address).await;
+}
+
+/// The process that knows of the dead letters ends; the next one, and one that has stood by since, know of them all the same.
+async fn a_blocked_document_stays_blocked_in_the_next_process(address: &str) {
+    for stands_by in [false, true] {
+        let (world, rig) = (World::new().await, OverRabbit::new(address));
+        let sick = Follower::new(&world.store, "test.follower");
+        sick.poison.lock().unwrap().push("acme-sick".to_owned());
+        let first = world.start(rig.bus(), vec![sick.clone()]);
+        for id in ["acme-sick", "acme-well"] {
+            world.change("acme", id).await.unwrap();
+        }
+        until("the first process hears", async || world.ledger("acme", "acme-well").await == Ledger::of(1)).await;
+        let (well, bus) = (Follower::new(&world.store, "test.follower"), rig.bus());
+        if stands_by {
+            bus.attach(vec![well.clone()]).unwrap();
+            until("the next process is connected", async || bus.ready().is_ok()).await;
+        }
+        until("it is a dead letter", async || rig.aside(&world).await == 1).await;
+        first.stop().await.unwrap();
+        let relay = world.start(rig.bus(), Vec::new());
+        if !stands_by {
+            bus.attach(vec![well.clone()]).unwrap();
+        }
+        for n in 2..=3 {
+            for id in ["acme-sick", "acme-well"] {
+                world.change("acme", id).await.unwrap();
+            }
+            until("the next process hears", async || world.ledger("acme", "acme-well").await == Ledger::of(n)).await;
+        }
+        until("what comes later waits behind", async || rig.aside(&world).await == 3).await;
+        assert_eq!(world.ledger("acme", "acme-sick").await, Ledger::default(), "stands by: {stands_by}");
+        until("a replay heals", async || {
+            rig.replay(&world).await;
+            world.ledger("acme", "acme-sick").await.heard == 3
+        })
+        .await;
+        assert_eq!(world.ledger("acme", "acme-sick").await, Ledger::of(3), "in order");
+        well.assert_right();
+        relay.stop().await.unwrap();
+        bus.stop().await.unwrap();
+    }
 }
 
 async fn what_is_published_before_a_group_runs_waits_for_it(address: &str) {
@@ -70,6 +113,52 @@ async fn what_is_published_before_a_group_runs_waits_for_it(address: &str) {
     until("the group catches up", async || world.ledger("acme", "acme-1").await == Ledger::of(3)).await;
     bus.stop().await.unwrap();
     relay.stop().await.unwrap();
+}
+
+/// A queue of another type under a name of ours, as somebody might have made it by hand.
+async fn classic_queue(address: &str, name: &str) {
+    let runtime = lapin::runtime::default_runtime().unwrap();
+    let uri = address.parse().unwrap();
+    let properties = lapin::ConnectionProperties::default();
+    let connection =
+        lapin::Connection::connect_uri_with_config(uri, properties, lapin::tcp::OwnedTLSConfig::default(), runtime).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.queue_declare(name.into(), lapin::options::QueueDeclareOptions::default(), lapin::types::FieldTable::default()).await.unwrap();
+    connection.close(200, "done".into()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_makes_nothing_and_tells_what_is_there() {
+    let Some(process) = Process::start("a look at RabbitMQ") else { return };
+    let rig = OverRabbit::new(&process.address);
+    let all = 2 + 1 + usize::from(events::PARTITIONS);
+    for _ in 0..2 {
+        assert_eq!(rig.operator.look().await.unwrap(), events::Look { missing: all, ..events::Look::default() });
+    }
+    let name = format!("{}.test.follower.07", rig.broker.namespace);
+    classic_queue(&process.address, &name).await;
+    let differing = rig.operator.look().await.unwrap();
+    assert_eq!((differing.sound, differing.missing, differing.differing.len()), (0, all - 1, 1));
+    assert!(differing.differing[0].contains(&name) && differing.differing[0].contains("PRECONDITION_FAILED"), "{differing:?}");
+
+    let rig = OverRabbit::new(&process.address);
+    let world = World::new().await;
+    let follower = Follower::new(&world.store, "test.follower");
+    let relay = world.start(rig.bus(), vec![follower.clone()]);
+    world.change("acme", "acme-1").await.unwrap();
+    until("it is heard", async || world.ledger("acme", "acme-1").await == Ledger::of(1)).await;
+    assert_eq!(rig.operator.look().await.unwrap(), events::Look { sound: all, ..events::Look::default() });
+    follower.poison.lock().unwrap().push("acme-2".to_owned());
+    world.change("acme", "acme-2").await.unwrap();
+    until("it is set aside", async || rig.operator.look().await.unwrap().dead == 1).await;
+    relay.stop().await.unwrap();
+    let unheard = world.start(rig.bus(), Vec::new());
+    world.change("acme", "acme-1").await.unwrap();
+    until("it waits for nobody", async || rig.operator.look().await.unwrap().unheard == 1).await;
+    unheard.stop().await.unwrap();
+    let stranger = Rabbit::new(broker(&process.address.replace("guest:guest", "guest:secret")));
+    let refused = stranger.look().await.unwrap_err();
+    assert!(refused.reason() == "BROKER_UNAVAILABLE" && !format!("{refused:?}").contains("secret"), "{refused:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

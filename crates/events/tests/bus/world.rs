@@ -75,6 +75,9 @@ impl Ledger {
     }
 }
 
+/// In which the world changes things.
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+
 pub(crate) fn changed(n: i64) -> Event {
     Event { kind: CHANGED, payload: n.to_le_bytes().to_vec() }
 }
@@ -123,7 +126,7 @@ impl World {
 
     /// Makes the thing, or counts it up by one, and says so.
     pub(crate) async fn change(&self, tenant: &str, id: &str) -> Result<Seen<Thing>> {
-        let cx = cx(tenant);
+        let cx = cx(tenant).traced(TRACE);
         match self.store.get::<Thing>(&cx, id).await? {
             None => self.store.insert(&cx, id, Change::of(Thing { n: 1 }).event(changed(1))).await,
             Some(seen) => {
@@ -264,6 +267,9 @@ impl Subscriber for Follower {
             self.calls.fetch_add(1, Relaxed);
             if cx.tenant() != &event.tenant || cx.actor() != format!("task:{}", self.name) {
                 self.fault(format!("{} heard as {} by {}", event.tenant, cx.tenant(), cx.actor()));
+            }
+            if cx.trace() != event.trace {
+                self.fault(format!("{} heard in {:?}, and was made in {:?}", event.id, cx.trace(), event.trace));
             }
             if !event.aggregate.starts_with(event.tenant.as_str()) && !event.aggregate.starts_with("any") {
                 self.fault(format!("{} of another tenant than {}", event.aggregate, event.tenant));
