@@ -13,8 +13,14 @@ mod shapes;
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
 use count::Expected;
 use shapes::Shape;
+
+/// As the product has it.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Growth that fails, in percent of what is expected.
 const TOLERANCE: f64 = 5.0;

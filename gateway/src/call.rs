@@ -9,7 +9,6 @@ use http_body_util::{BodyExt, Full, Limited};
 use kernel::Error;
 use rpc::{Body, CallId, Claim, Claims, Deadline, Hub, Method};
 use tonic::{Code, Status};
-use tower::ServiceExt;
 
 use crate::envelope;
 use crate::headers;
@@ -81,25 +80,22 @@ pub(crate) async fn send(
         call.headers.remove("grpc-accept-encoding");
     }
     let mut request = Request::new(call.body);
-    // Kept until the peer has answered.
-    let _claim = match call.reading {
-        Reading::Peer(claims) => {
-            claims.map(|claims| request.extensions_mut().insert(claims));
-            None
-        }
+    // A claim is kept until the peer has answered.
+    let (claims, _claim) = match call.reading {
+        Reading::Peer(claims) => (claims, None),
         Reading::Done(claim) => {
             // In place of what the caller asked for: a second value would make the header ambiguous.
             if let Some(left) = deadline.as_ref().map(Deadline::left).transpose()?.flatten() {
                 call.headers.insert(headers::GRPC_TIMEOUT, left);
             }
-            claim
+            (None, claim)
         }
     };
     *request.method_mut() = http::Method::POST;
     *request.version_mut() = Version::HTTP_2;
     *request.uri_mut() = call.method.uri.clone();
     *request.headers_mut() = call.headers;
-    let Ok(mut reply) = hub.edge(&call.method.area).raw().oneshot(request).await;
+    let mut reply = hub.edge(call.method.area.clone()).pass_on(request, claims).await;
     headers::outward(reply.headers_mut());
     match session {
         Some(session) => session.outward(reply, call.method.call.max_answer_bytes).await,

@@ -159,12 +159,9 @@ pub(crate) fn timeout(headers: &HeaderMap) -> kernel::Result<Option<HeaderValue>
 
 /// `00-<trace>-<span>-<flags>` (W3C Trace Context) with its flags cleared; none when it is malformed.
 fn unsampled(trace: &str) -> Option<String> {
-    let parts: Vec<&str> = trace.split('-').collect();
-    let [version, id, span, flags] = parts.as_slice() else { return None };
-    let is_hex = |text: &str, digits: usize| text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let is_named = |text: &str| text.bytes().any(|byte| byte != b'0');
-    let is_sound = *version == "00" && is_hex(id, 32) && is_hex(span, 16) && is_hex(flags, 2) && is_named(id) && is_named(span);
-    is_sound.then(|| format!("00-{id}-{span}-00"))
+    rpc::trace_id(trace)?;
+    let (named, _flags) = trace.rsplit_once('-')?;
+    Some(format!("{named}-00"))
 }
 
 fn value(text: &str) -> kernel::Result<HeaderValue> {

@@ -29,12 +29,10 @@ pub mod targets;
 #[allow(clippy::unwrap_used)]
 mod replay;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use kernel::Error;
 use tokio::sync::watch;
-use tower::service_fn;
 
 pub use config::Config;
 pub use openapi::openapi;
@@ -84,8 +82,8 @@ pub fn start(start: Start) -> kernel::Result<rpc::Http> {
     let (proxies, bootstrap) = (config.proxies(), Bootstrap::of(config.bootstrap));
     let origins = Origins { public: config.public_origins, scheme };
     let front = Arc::new(Front { schema, rules, sessions, notices, document, origins, proxies, hub, ready, bootstrap });
-    Ok(rpc::Http::new(service_fn(move |request| {
+    Ok(rpc::Http::of(move |request| {
         let front = front.clone();
-        async move { Ok::<_, Infallible>(front.answer(request).await) }
-    })))
+        async move { front.answer(request).await }
+    }))
 }

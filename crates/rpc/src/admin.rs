@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tonic::service::Routes;
 use tonic_health::pb;
 use tonic_reflection::server::Builder;
-use tower::{ServiceExt as _, service_fn};
+use tower::ServiceExt as _;
 
 use crate::health::{Waiting, health, services};
 use crate::refuse::{call_id, refuse};
@@ -29,43 +29,48 @@ pub fn admin(schema: &Arc<Schema>, waiting: watch::Receiver<Waiting>, meters: Me
     let v1alpha = reflection(schema, &services, "grpc.reflection.v1alpha.ServerReflection").build_v1alpha().map_err(broken)?;
     let routes = Routes::new(v1).add_service(v1alpha).add_service(health(services, waiting.clone())).prepare();
     let (schema, meters) = (schema.clone(), Arc::new(meters));
-    Ok(Http::new(service_fn(move |request: Request<Body>| {
+    Ok(Http::of(move |request: Request<Body>| {
         let (routes, door, schema, meters) = (routes.clone(), door.clone(), schema.clone(), meters.clone());
         let waiting = waiting.clone();
         async move {
             let path = request.uri().path();
             if ["/grpc.reflection.", "/grpc.health."].iter().any(|prefix| path.starts_with(prefix)) {
-                return routes.oneshot(request).await;
+                return routed(routes, request).await;
             }
             match (request.method(), path) {
-                (&Method::GET, "/metrics") => Ok(metrics::answer(&schema, &meters)),
-                (&Method::GET, "/healthz") => Ok(told(StatusCode::OK, "ok\n".into())),
-                (&Method::GET, "/readyz") => Ok(readiness(&waiting.borrow())),
-                _ => door.oneshot(request).await,
+                (&Method::GET, "/metrics") => metrics::answer(&schema, &meters),
+                (&Method::GET, "/healthz") => told(StatusCode::OK, "ok\n".into()),
+                (&Method::GET, "/readyz") => readiness(&waiting.borrow()),
+                _ => door.answer(request).await,
             }
         }
-    })))
+    }))
 }
 
 /// What a service's listener for peers serves: the service, and health of it and of the whole process.
 pub fn meshed(schema: &Schema, area: &str, waiting: watch::Receiver<Waiting>, service: Http) -> Http {
     let routes = Routes::new(health(services(schema, Some(area)), waiting)).prepare();
-    Http::new(service_fn(move |request: Request<Body>| {
+    Http::of(move |request: Request<Body>| {
         let (routes, service) = (routes.clone(), service.clone());
         async move {
             let is_health = request.uri().path().starts_with("/grpc.health.");
-            if is_health { routes.oneshot(request).await } else { service.oneshot(request).await }
+            if is_health { routed(routes, request).await } else { service.answer(request).await }
         }
-    }))
+    })
 }
 
 /// The door of an admin listener that has none: nothing is served here.
 pub fn nothing() -> Http {
-    Http::new(service_fn(async |request: Request<Body>| {
+    Http::of(async |request: Request<Body>| {
         let mut response = refuse(Error::route_unknown(), &call_id(request.headers()));
         *response.status_mut() = StatusCode::NOT_FOUND;
-        Ok(response)
-    }))
+        response
+    })
+}
+
+async fn routed(routes: Routes, request: Request<Body>) -> Response<Body> {
+    let Ok(response) = routes.oneshot(request).await;
+    response
 }
 
 fn reflection<'a>(schema: &'a Schema, services: &[String], itself: &str) -> Builder<'a> {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response};
 use kernel::{Credential, Cx, Error, Result};
-use tower::{Service, ServiceExt, service_fn};
+use tower::Service;
 use tracing::info;
 
 use crate::claims::Claims;
@@ -28,39 +28,43 @@ pub struct Channel {
     edge: Edge,
     credential: Option<Credential>,
     call_id: String,
+    trace: String,
 }
 
+/// Which trace a call is part of (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 impl Edge {
-    pub(crate) fn new(hub: Hub, name: &str) -> Self {
-        Self { hub, name: name.into() }
+    pub(crate) fn new(hub: Hub, name: Arc<str>) -> Self {
+        Self { hub, name }
     }
 
-    /// The peer on behalf of this call: token, call id and the rest of the deadline travel on.
+    /// The peer on behalf of this call: token, call id, trace and the rest of the deadline travel on.
     pub fn on(&self, cx: &Cx) -> Channel {
-        Channel { edge: self.clone(), credential: cx.credential().cloned(), call_id: cx.call_id().to_owned() }
+        let (call_id, trace) = (cx.call_id().to_owned(), cx.trace().to_owned());
+        Channel { edge: self.clone(), credential: cx.credential().cloned(), call_id, trace }
     }
 
     /// The peer as it is, with whatever headers a request has. For the gateway alone. Of the extensions `Claims` travels
     /// on and nothing else: a peer in process reads the body from the caller's own connection.
     pub fn raw(&self) -> Http {
         let edge = self.clone();
-        Http::new(service_fn(move |mut request: Request<Body>| {
+        Http::of(move |mut request: Request<Body>| {
             let edge = edge.clone();
             let claims = request.extensions_mut().remove::<Claims>();
-            async move { Ok::<_, Infallible>(edge.send(request, claims).await) }
-        }))
+            async move { edge.pass_on(request, claims).await }
+        })
     }
 
-    /// Never fails: a missing peer is an answer, `NO_READY_PEER`.
-    async fn send(&self, mut request: Request<Body>, claims: Option<Claims>) -> Response<Body> {
+    /// One call of the same kind, its body within these budgets. Never fails: a missing peer is an answer, `NO_READY_PEER`.
+    pub async fn pass_on(&self, mut request: Request<Body>, claims: Option<Claims>) -> Response<Body> {
         request.extensions_mut().clear();
         claims.map(|claims| request.extensions_mut().insert(claims));
         let Some(service) = self.hub.find(&self.name) else {
             info!(peer = &*self.name, "no ready peer");
             return failed(not_ready(&self.name), request.headers());
         };
-        let Ok(response) = service.oneshot(request).await;
-        response
+        service.answer(request).await
     }
 }
 
@@ -89,6 +93,9 @@ impl Channel {
         if !self.call_id.is_empty() {
             headers.insert(CALL_ID, header(&self.call_id)?);
         }
+        if !self.trace.is_empty() {
+            headers.insert(TRACEPARENT, header(&self.trace)?);
+        }
         // A shorter deadline that the caller set itself stays; a longer one would outlive the call it is made in.
         let Some(rest) = deadline::time_left()? else { return Ok(()) };
         if deadline::asked(headers)?.is_none_or(|asked| asked > rest) {
@@ -116,7 +123,7 @@ impl Service<Request<Body>> for Channel {
         let channel = self.clone();
         Box::pin(async move {
             Ok(match stamped {
-                Ok(()) => channel.edge.send(request, None).await,
+                Ok(()) => channel.edge.pass_on(request, None).await,
                 Err(error) => failed(error, request.headers()),
             })
         })

@@ -2,7 +2,6 @@
 //! gRPC.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
@@ -17,7 +16,6 @@ use hyper::body::Incoming;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tonic::Status;
-use tower::Service;
 
 use crate::claims::Claims;
 use crate::life::{Leave, Life};
@@ -66,7 +64,7 @@ impl Line {
     }
 
     /// Serves one request.
-    pub(crate) async fn call(mut self, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {
+    pub(crate) async fn call(self, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {
         let mut flight = Flight::begin(&self.shared);
         // The semaphore is never closed; without a permit the call would only be uncounted.
         let permit = self.shared.calls.clone().acquire_owned().await.ok();
@@ -75,8 +73,7 @@ impl Line {
             request.extensions_mut().insert(Peer(self.shared.peer));
         }
         request.extensions_mut().insert(self.shared.claims.clone());
-        poll_fn(|cx| self.service.poll_ready(cx)).await?;
-        let mut response = self.service.call(request).await?;
+        let mut response = self.service.answer(request).await;
         flight.answered = true;
         if let Some(life) = response.extensions_mut().remove::<Life>() {
             flight.lasts(life);

@@ -18,6 +18,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) content_type: One<'a>,
     pub(crate) encoding: One<'a>,
     pub(crate) timeout: One<'a>,
+    pub(crate) trace: One<'a>,
 }
 
 /// A header that should stand there once.
@@ -63,10 +64,11 @@ impl<'a> Seen<'a> {
                 "content-type" => seen.content_type.add(value),
                 "grpc-encoding" => seen.encoding.add(value),
                 "grpc-timeout" => seen.timeout.add(value),
+                "traceparent" => seen.trace.add(value),
                 "x-request-id" => seen.ids += 1,
                 "x-mozaiks-api-key" | "x-mozaiks-app-key" | "x-mozaiks-publishable-key" => seen.credentials += 1,
-                "accept" | "accept-encoding" | "accept-language" | "connection" | "content-length" | "host" | "te" | "traceparent"
-                | "tracestate" | "user-agent" | "x-correlation-id" => {}
+                "accept" | "accept-encoding" | "accept-language" | "connection" | "content-length" | "host" | "te" | "tracestate"
+                | "user-agent" | "x-correlation-id" => {}
                 name if ["grpc-", "mozaiks-", "x-mozaiks-"].iter().any(|known| name.starts_with(known)) => {}
                 _ => seen.custom += 1,
             }

@@ -1,11 +1,8 @@
 //! Which services run in this process, and where the others are. The only place that asks "is it here?".
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
-
-use tower::service_fn;
 
 use crate::mesh::Addresses;
 use crate::remote::Remote;
@@ -34,11 +31,11 @@ impl Hub {
     pub fn peer(&self, name: &str, at: Addresses, schema: &Arc<Schema>) {
         let remote = Arc::new(Remote::new(name, at, schema.clone()));
         self.peers.write().unwrap_or_else(PoisonError::into_inner).insert(name.into(), remote.clone());
-        let service = service_fn(move |request| {
+        let service = Http::of(move |request| {
             let remote = remote.clone();
-            async move { Ok::<_, Infallible>(remote.answer(request).await) }
+            async move { remote.answer(request).await }
         });
-        self.install(name, Http::new(service));
+        self.install(name, service);
     }
 
     /// The peers of which no endpoint is connected and well, by name.
@@ -68,8 +65,8 @@ impl Hub {
     }
 
     /// The way to a service, whether it runs already or not.
-    pub fn edge(&self, name: &str) -> Edge {
-        Edge::new(self.clone(), name)
+    pub fn edge(&self, name: impl Into<Arc<str>>) -> Edge {
+        Edge::new(self.clone(), name.into())
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Http> {

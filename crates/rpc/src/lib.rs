@@ -13,6 +13,7 @@ mod flight;
 mod guard;
 mod heads;
 mod health;
+mod http;
 mod hub;
 mod jitter;
 mod json;
@@ -33,7 +34,6 @@ mod start;
 mod trace;
 mod traffic;
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -42,24 +42,23 @@ pub use claims::{Budget, Claim, Claims};
 pub use deadline::{Deadline, time_left};
 pub use edge::{Channel, Edge};
 pub use health::Waiting;
+pub use http::Http;
 pub use hub::Hub;
 pub use json::{json_to_wire, wire_to_json};
 pub use listen::{Caps, Listener, Peer, address_header};
 pub use log::{lines, log};
 pub use mesh::Addresses;
-pub use metrics::{Mark, Meters, Number};
+pub use metrics::{Histogram, Mark, Meters, Number, Reader, Reading, Times};
 pub use names::NameField;
 pub use open::Open;
 pub use refuse::{CallId, call_id, refuse};
 pub use schema::{Limits, Method, Schema};
 pub use service::{Service, Stack, Verifier, caught};
+pub use trace::trace_id;
 pub use traffic::Traffic;
 
 /// The body of every request and answer in here.
 pub type Body = tonic::body::Body;
-
-/// Whatever answers HTTP requests. Never fails as a transport: every failure is an answer.
-pub type Http = tower::util::BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Infallible>;
 
 /// A future in a box.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

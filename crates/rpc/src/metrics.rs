@@ -51,18 +51,69 @@ pub struct Number {
     pub value: f64,
 }
 
+/// How values of somebody else's were spread, without labels.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    /// `[a-z][a-z0-9_]*`, its unit last.
+    pub name: &'static str,
+    /// One line that says what is measured.
+    pub help: &'static str,
+    /// Upper bounds, inclusive, from the least on.
+    pub bounds: Vec<f64>,
+    /// Values of each bucket, not added up: one for each bound, and a last one for what is above all of them.
+    pub counts: Vec<u64>,
+    /// Of all values.
+    pub sum: f64,
+}
+
+/// What somebody counts, read at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// Plain numbers.
+    pub numbers: Vec<Number>,
+    /// Spreads.
+    pub histograms: Vec<Histogram>,
+}
+
+/// Reads what somebody counts. Must be quick.
+pub type Reader = Arc<dyn Fn() -> Reading + Send + Sync>;
+
+/// How long something took, each time that it was done.
+#[derive(Debug, Default)]
+pub struct Times {
+    microseconds: AtomicU64,
+    /// Times by the first bound that they stayed within; the last: by none.
+    counts: [AtomicU64; BOUNDS_MILLISECONDS.len() + 1],
+}
+
+impl Times {
+    /// It was done once more.
+    pub fn add(&self, took: Duration) {
+        let within = BOUNDS_MILLISECONDS.iter().position(|bound| took <= Duration::from_millis(*bound));
+        self.microseconds.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.counts[within.unwrap_or(BOUNDS_MILLISECONDS.len())].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// In seconds.
+    pub fn histogram(&self, name: &'static str, help: &'static str) -> Histogram {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let bounds = BOUNDS_MILLISECONDS.iter().map(|bound| *bound as f64 / 1e3).collect();
+        Histogram { name, help, bounds, counts: self.counts.iter().map(load).collect(), sum: load(&self.microseconds) as f64 / 1e6 }
+    }
+}
+
 /// What is told beside the calls themselves.
 #[derive(Clone)]
 pub struct Meters {
     /// The listeners of the process by name.
     pub listeners: Vec<(&'static str, Arc<Traffic>)>,
-    /// Numbers of others, asked for at each reading: must be quick.
-    pub others: Arc<dyn Fn() -> Vec<Number> + Send + Sync>,
+    /// What others count, asked at each reading.
+    pub others: Reader,
 }
 
 impl Default for Meters {
     fn default() -> Self {
-        Self { listeners: Vec::new(), others: Arc::new(Vec::new) }
+        Self { listeners: Vec::new(), others: Arc::new(Reading::default) }
     }
 }
 
@@ -76,7 +127,7 @@ impl fmt::Debug for Meters {
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     /// Calls by code.
-    calls: [OnceLock<Box<Calls>>; CODES.len()],
+    calls: [OnceLock<Box<Times>>; CODES.len()],
     marks: [AtomicU64; Mark::ALL.len()],
 }
 
@@ -107,20 +158,10 @@ impl Method {
     }
 }
 
-#[derive(Debug, Default)]
-struct Calls {
-    microseconds: AtomicU64,
-    /// Calls by the first bound that they stayed within; the last: by none.
-    counts: [AtomicU64; BOUNDS_MILLISECONDS.len() + 1],
-}
-
 impl Meter {
     fn count(&self, code: Code, took: Duration) {
         let Some(slot) = usize::try_from(i32::from(code)).ok().and_then(|code| self.calls.get(code)) else { return };
-        let calls = slot.get_or_init(Box::default);
-        let within = BOUNDS_MILLISECONDS.iter().position(|bound| took <= Duration::from_millis(*bound));
-        calls.microseconds.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        calls.counts[within.unwrap_or(BOUNDS_MILLISECONDS.len())].fetch_add(1, Ordering::Relaxed);
+        slot.get_or_init(Box::default).add(took);
     }
 }
 
@@ -177,24 +218,28 @@ fn head(text: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
 }
 
 fn calls(text: &mut String, schema: &Schema) -> fmt::Result {
-    let name = "rpc_server_seconds";
-    head(text, name, "histogram", "Time of calls, from their headers to the last byte of the answer.")?;
+    let (name, help) = ("rpc_server_seconds", "Time of calls, from their headers to the last byte of the answer.");
+    head(text, name, "histogram", help)?;
     for method in sorted(schema) {
         let rpc = method.path.trim_start_matches('/');
         let told = method.meter.calls.iter().zip(CODES).filter_map(|(calls, code)| Some((calls.get()?, code)));
         for (calls, code) in told {
-            let labels = format!("rpc=\"{rpc}\",code=\"{code}\"");
-            let mut total = 0;
-            let bounds = BOUNDS_MILLISECONDS.iter().map(|bound| seconds(bound * 1_000)).chain(["+Inf".to_owned()]);
-            for (count, bound) in calls.counts.iter().zip(bounds) {
-                total += count.load(Ordering::Relaxed);
-                writeln!(text, "{name}_bucket{{{labels},le=\"{bound}\"}} {total}")?;
-            }
-            let sum = seconds(calls.microseconds.load(Ordering::Relaxed));
-            writeln!(text, "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {total}")?;
+            spread(text, &calls.histogram(name, help), &format!("rpc=\"{rpc}\",code=\"{code}\""))?;
         }
     }
     Ok(())
+}
+
+/// Buckets, sum and count of a histogram, whose labels are these.
+fn spread(text: &mut String, histogram: &Histogram, labels: &str) -> fmt::Result {
+    let Histogram { name, bounds, counts, sum, .. } = histogram;
+    let (comma, braced) = if labels.is_empty() { ("", String::new()) } else { (",", format!("{{{labels}}}")) };
+    let mut total = 0;
+    for (count, bound) in counts.iter().zip(bounds.iter().map(f64::to_string).chain(["+Inf".to_owned()])) {
+        total += count;
+        writeln!(text, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {total}")?;
+    }
+    writeln!(text, "{name}_sum{braced} {sum}\n{name}_count{braced} {total}")
 }
 
 fn sorted(schema: &Schema) -> Vec<&Arc<Method>> {
@@ -217,12 +262,6 @@ fn marks(text: &mut String, schema: &Schema) -> fmt::Result {
     Ok(())
 }
 
-/// Microseconds as seconds, without the noise of binary fractions.
-fn seconds(microseconds: u64) -> String {
-    let text = format!("{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
 fn refusals(text: &mut String, schema: &Schema) -> fmt::Result {
     let name = "rpc_refused_total";
     head(text, name, "counter", "Failed calls by reason.")?;
@@ -240,11 +279,15 @@ fn others(text: &mut String, meters: &Meters) -> fmt::Result {
             writeln!(text, "{name}{{listener=\"{listener}\"}} {value}")?;
         }
     }
-    for Number { name, help, value } in (meters.others)() {
+    let Reading { numbers, histograms } = (meters.others)();
+    for Number { name, help, value } in numbers {
         head(text, name, kind(name), help)?;
         writeln!(text, "{name} {value}")?;
     }
-    Ok(())
+    histograms.iter().try_for_each(|histogram| {
+        head(text, histogram.name, "histogram", histogram.help)?;
+        spread(text, histogram, "")
+    })
 }
 
 fn kind(name: &str) -> &'static str {

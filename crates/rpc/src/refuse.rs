@@ -47,7 +47,10 @@ impl CallId {
     pub fn of(headers: &HeaderMap) -> Self {
         let given = [CALL_ID, CORRELATION_ID].into_iter().filter_map(|name| headers.get(name));
         let mut usable = given.filter(|id| (8..=64).contains(&id.len()) && id.as_bytes().iter().copied().all(is_id_byte));
-        Self(usable.next().map_or_else(fresh, HeaderValue::clone))
+        let mut id = usable.next().map_or_else(fresh, HeaderValue::clone);
+        // No secret, but another one each time: HTTP/2 shall not give it a place in its table for it to be asked for again.
+        id.set_sensitive(true);
+        Self(id)
     }
 
     /// The id itself.

@@ -35,7 +35,7 @@ pub struct Method {
     /// The same, as a request has it.
     pub uri: Uri,
     /// The area it belongs to: `identity` for `mozaiks.identity.v1`; empty for packages that are not ours.
-    pub area: String,
+    pub area: Arc<str>,
     /// Its descriptor.
     pub descriptor: MethodDescriptor,
     /// Who may call it. None only in packages that are not ours, such as health and reflection.
@@ -91,7 +91,7 @@ impl Schema {
     pub fn adopting(mut self, package: &str, area: &str) -> Self {
         let foreign = |method: &Method| method.area.is_empty() && method.descriptor.parent_service().package_name() == package;
         for method in self.methods.values_mut().filter(|method| foreign(method)) {
-            *method = Arc::new(Method { area: area.to_owned(), ..Method::clone(method) });
+            *method = Arc::new(Method { area: area.into(), ..Method::clone(method) });
         }
         self
     }
@@ -128,7 +128,7 @@ impl Method {
         let service = descriptor.parent_service();
         let path = format!("/{}/{}", service.full_name(), descriptor.name());
         let ours = service.package_name().strip_prefix(OURS);
-        let area = ours.map(|rest| rest.split('.').next().unwrap_or(rest).to_owned());
+        let area = ours.map(|rest| rest.split('.').next().unwrap_or(rest).into());
         let call = Limits::of(&options.call(&descriptor), &descriptor);
         let is_ours = area.is_some();
         // Names of the contracts are letters that a path may hold.

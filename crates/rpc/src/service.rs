@@ -1,7 +1,6 @@
 //! The stack of a service, read from top to bottom: trace, guard, deadline, auth, access, routes.
 
 use std::any::Any;
-use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +17,7 @@ use prost_reflect::DynamicMessage;
 use tokio::time::Instant;
 use tonic::service::Routes;
 use tonic::{Code, Status};
-use tower::{ServiceExt as _, service_fn};
+use tower::ServiceExt as _;
 
 use crate::answer::{self, Answer};
 use crate::claims::Claims;
@@ -86,10 +85,10 @@ impl Stack {
     pub fn wrap(&self, service: Service) -> Http {
         let stack = Arc::new(self.clone());
         let routes = service.routes.prepare();
-        Http::new(service_fn(move |request| {
+        Http::of(move |request| {
             let (stack, routes) = (stack.clone(), routes.clone());
-            async move { Ok::<_, Infallible>(stack.answer(routes, request).await) }
-        }))
+            async move { stack.answer(routes, request).await }
+        })
     }
 
     async fn answer(&self, routes: Routes, request: Request<Body>) -> Response<Body> {
@@ -121,6 +120,7 @@ impl Stack {
     async fn serve(&self, call: &Call, course: &mut Course, routes: Routes, request: (Parts, Body)) -> Result<Response<Body>> {
         let ((mut head, body), now) = (request, Instant::now());
         let seen = Seen::of(&head.headers);
+        call.is_traced(seen.trace.only());
         let method = guard::head(&head.method, &seen, call.method())?;
         course.timer = Some(Timer::start(method.clone(), now));
         let asked = seen.timeout.first().map(|timeout| deadline::read(timeout, seen.timeout.is_ambiguous())).transpose()?;
@@ -191,7 +191,7 @@ impl Stack {
         };
         call.is_by(&cx);
         access::confine(rule, &cx, &found, first)?;
-        Ok(Some(cx))
+        Ok(Some(call.trace(cx)))
     }
 }
 

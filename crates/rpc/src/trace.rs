@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, OnceLock};
 
-use http::header::{CONTENT_LENGTH, HeaderMap};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::{Response, request};
 use kernel::{Cx, Error, Tenant};
 use tokio::time::Instant;
@@ -31,6 +31,8 @@ struct Facts {
     method: Option<Arc<Method>>,
     by: OnceLock<(Tenant, Option<String>)>,
     ends: OnceLock<Instant>,
+    /// The `traceparent` that it came with.
+    trace: OnceLock<String>,
     schema: Arc<Schema>,
 }
 
@@ -42,7 +44,7 @@ impl Call {
             head.headers.insert(CALL_ID, id.header());
         }
         let method = schema.method(head.uri.path()).cloned();
-        Self(Arc::new(Facts { id, method, by: OnceLock::new(), ends: OnceLock::new(), schema: schema.clone() }))
+        Self(Arc::new(Facts { id, method, by: OnceLock::new(), ends: OnceLock::new(), trace: OnceLock::new(), schema: schema.clone() }))
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -57,6 +59,23 @@ impl Call {
     pub(crate) fn is_by(&self, cx: &Cx) {
         // A call is verified once.
         let _ = self.0.by.set((cx.tenant().clone(), cx.subject().map(|subject| subject.id.clone())));
+    }
+
+    /// Part of a trace if this `traceparent` is sound. A call without one pays nothing, and gets none.
+    pub(crate) fn is_traced(&self, traceparent: Option<&HeaderValue>) {
+        let sound = traceparent.and_then(|value| value.to_str().ok()).filter(|text| trace_id(text).is_some());
+        if let Some(text) = sound {
+            // Its headers are looked at once.
+            let _ = self.0.trace.set(text.to_owned());
+        }
+    }
+
+    /// The context with the trace of the call, if that has one.
+    pub(crate) fn trace(&self, cx: Cx) -> Cx {
+        match self.0.trace.get() {
+            Some(traceparent) => cx.traced(traceparent),
+            None => cx,
+        }
     }
 
     /// Known from here on: when the call ends.
@@ -128,8 +147,21 @@ impl fmt::Display for Call {
             write!(f, ",\"tenant\":{}", text(tenant.as_str()))?;
             subject.iter().try_for_each(|subject| write!(f, ",\"subject\":{}", text(subject)))?;
         }
+        if let Some(id) = self.0.trace.get().and_then(|traceparent| trace_id(traceparent)) {
+            write!(f, ",\"trace\":{}", text(id))?;
+        }
         f.write_char('}')
     }
+}
+
+/// The id of the trace that a W3C `traceparent` of version 00 names; none when it is malformed.
+pub fn trace_id(traceparent: &str) -> Option<&str> {
+    let mut parts = traceparent.split('-');
+    let (version, id, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, digits: usize| text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_named = |text: &str| text.bytes().any(|byte| byte != b'0');
+    let is_sound = version == "00" && is_hex(id, 32) && is_hex(span, 16) && is_hex(flags, 2) && is_named(id) && is_named(span);
+    (is_sound && parts.next().is_none()).then_some(id)
 }
 
 /// Whether the cause is on our side, though it may pass. A body that does not come and a stream that has lived its time are

@@ -152,7 +152,7 @@ impl Rule {
         let parsed_verb = Verb::from_bytes(verb.as_bytes()).map_err(|_| fault("the verb is malformed"))?;
         let path = Template::parse(&template).map_err(fault)?;
         let is_at_home = template.starts_with(&format!("/api/core/{}/", method.area));
-        if !is_at_home && !ALIASES.contains(&(method.area.as_str(), template.as_str())) {
+        if !is_at_home && !ALIASES.contains(&(&*method.area, template.as_str())) {
             return Err(fault("the path lies outside of its area"));
         }
         if is_at_home && !names_its_version(&path, method.descriptor.parent_service().package_name()) {

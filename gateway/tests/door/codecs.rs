@@ -135,7 +135,7 @@ fn read(descriptor: &MessageDescriptor, bytes: &[u8]) -> DynamicMessage {
 
 #[test]
 fn every_routed_message_of_ours_has_a_typed_codec() {
-    for rule in gateway::rules(&SCHEMA).unwrap().iter().filter(|rule| rule.method.area != "probe") {
+    for rule in gateway::rules(&SCHEMA).unwrap().iter().filter(|rule| &*rule.method.area != "probe") {
         for message in [rule.method.descriptor.input(), rule.method.descriptor.output()] {
             assert!(api::codec(message.full_name()).is_some(), "{}", message.full_name());
         }

@@ -7,7 +7,7 @@ use crate::peer::{Door, SCHEMA};
 #[tokio::test]
 async fn every_rule_is_served() {
     let rules = gateway::rules(&SCHEMA).unwrap();
-    let identity: Vec<_> = rules.iter().filter(|rule| rule.method.area == "identity").collect();
+    let identity: Vec<_> = rules.iter().filter(|rule| &*rule.method.area == "identity").collect();
     assert!(identity.len() >= 13);
     assert!(
         identity.iter().any(|rule| rule.template == "/api/core/identity/{parent=apps/*}/auth:signIn" && rule.verb == http::Method::POST)

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use api::mozaiks::identity::v1 as pb;
 use api::mozaiks::identity::v1::apps_service_client::AppsServiceClient;
 use kernel::{Clock, Credential, Cx, Error, Subject, SubjectKind, Tenant, Time, Verified};
-use rpc::{BoxFuture, Http, Hub, Open, Schema, Service, Stack, Verifier};
+use rpc::{BoxFuture, Caps, Http, Hub, Open, Schema, Service, Stack, Verifier};
 use tonic::service::Routes;
 use tonic::{Code, Request, Response};
 use tower::service_fn;
 
 use crate::handmade::unary;
+use crate::listener::Server;
 use crate::sample::Sample;
 use crate::wire::{by, call, named, with};
 
@@ -22,6 +23,35 @@ async fn the_rest_of_the_deadline_the_token_and_the_call_id_travel_on() {
     let request = with(by("ann", named("Relay", "apps/acme/notes/n1")), "x-request-id", "first-call");
     let text = call(&sample.service, with(request, "grpc-timeout", "1S")).await.text();
     assert_eq!(text, "acme nobody first-call enters=false Bearer test.ann.sig 900m -");
+}
+
+/// What a peer's context says of the trace of a call that came with these headers.
+async fn traced(sample: &Sample, sent: &[&str]) -> String {
+    let request = by("ann", named("Relay", "apps/acme/notes/n1"));
+    let request = sent.iter().fold(request, |mut request, value| {
+        request.headers_mut().append("traceparent", value.parse().unwrap());
+        request
+    });
+    let text = call(&sample.service, request).await.text();
+    text.split_once(" - ").map_or("", |(_, rest)| rest.trim_start_matches('-').trim()).to_owned()
+}
+
+#[tokio::test]
+async fn a_sound_trace_travels_on_in_process_and_over_a_connection() {
+    let server = Server::start(Caps::mesh()).await;
+    let (near, far) = (Sample::new(), Sample::new());
+    near.hub.install("sample", near.service.clone());
+    far.hub.peer("sample", server.address.into(), &server.sample.schema);
+    let (id, other) = ("0af7651916cd43dd8448eb211c80319c", "00-11111111111111111111111111111111-b7ad6b7169203331-00");
+    let sound = format!("00-{id}-b7ad6b7169203331-01");
+    for sample in [near, far] {
+        assert_eq!(traced(&sample, &[&sound]).await, id);
+        let (zero, upper) = (sound.replace(id, &"0".repeat(32)), sound.to_uppercase());
+        let (newer, long, short) = (sound.replacen("00", "01", 1), format!("{sound}-x"), &sound[..52]);
+        for none in [&[][..], &["x"], &[&zero], &[&upper], &[&newer], &[&long], &[short], &[&sound, other]] {
+            assert_eq!(traced(&sample, none).await, "", "{none:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -69,6 +69,7 @@ fn others() -> Vec<(&'static str, Request<Body>)> {
         ("both ways, cut", stream_raw("Chat", &framed(&string_field(1, NOTE))[..7])),
         ("up, cut", stream_raw("Upload", &framed(&string_field(1, NOTE))[..7])),
         ("no permission for a stream", by("guest", ask("Chat", b"").map(|_| bytes_of(framed(&string_field(1, NOTE)))))),
+        ("traced", with(named("Look", NOTE), "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")),
         ("metadata", with(named("Look", NOTE), "x-trace-bin", "AAEC")),
     ]
 }

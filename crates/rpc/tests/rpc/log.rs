@@ -60,6 +60,17 @@ async fn a_refusal_is_no_error_and_tells_no_token() {
     assert!(lines[0].contains("PERMISSION_MISSING") && lines[1].contains("\"subject\":\"usr_ann\""), "{lines:?}");
 }
 
+#[tokio::test]
+async fn a_line_names_the_trace_of_its_call_if_there_is_one() {
+    let id = "0af7651916cd43dd8448eb211c80319c";
+    let traced = with(named("Fail", "apps/acme/notes/n1"), "traceparent", &format!("00-{id}-b7ad6b7169203331-01"));
+    let bare = with(named("Fail", "apps/acme/notes/n1"), "traceparent", "x\"y");
+    let lines = logged(vec![traced, bare]).await;
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    let call = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["call"].clone();
+    assert_eq!((call(&lines[0])["trace"].as_str(), call(&lines[1]).get("trace")), (Some(id), None), "{lines:?}");
+}
+
 #[test]
 fn a_filter_that_is_none_is_refused() {
     assert_eq!(rpc::log("rpc=loud").unwrap_err().reason(), "LOG_FILTER_INVALID");

@@ -6,6 +6,7 @@ mod admin;
 mod contracts;
 mod deadlines;
 mod edge;
+mod exposition;
 mod faults;
 mod handmade;
 mod json;

@@ -1,15 +1,15 @@
 //! The numbers as whoever collects them reads them: by the rules of the text format, and by what calls did.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use http::Request;
 use http_body_util::BodyExt;
-use rpc::{Body, Caps, Http, Meters, Number, Waiting, admin};
+use rpc::{Body, Caps, Histogram, Http, Meters, Number, Reading, Waiting, admin};
 use tokio::sync::watch;
 use tonic::Code;
 use tower::ServiceExt;
 
+use crate::exposition::parsed;
 use crate::listener::Server;
 use crate::sample::Sample;
 use crate::wire::{by, call, eventually, named, with};
@@ -24,39 +24,6 @@ async fn text(service: &Http) -> String {
     let Ok(response) = service.clone().oneshot(Request::get("/metrics").body(Body::empty()).unwrap()).await;
     assert_eq!(response.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
-}
-
-/// Reads the text format strictly, as its specification has it: samples by name and labels. Panics at the first fault.
-fn parsed(text: &str) -> BTreeMap<String, f64> {
-    assert!(text.ends_with('\n'));
-    let (mut types, mut helped, mut samples) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-    for line in text.lines() {
-        if let Some(help) = line.strip_prefix("# HELP ") {
-            assert!(helped.insert(help.split_once(' ').unwrap().0.to_owned()), "helped twice: {line}");
-        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = kind.split_once(' ').unwrap();
-            assert!(["counter", "gauge", "histogram"].contains(&kind) && types.insert(name.to_owned(), kind).is_none(), "{line}");
-        } else {
-            let (series, value) = line.rsplit_once(' ').unwrap();
-            let name = series.split('{').next().unwrap();
-            let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
-            let labels = series[name.len()..].strip_prefix('{').map_or("", |rest| rest.strip_suffix('}').unwrap());
-            for label in labels.split(',').filter(|label| !label.is_empty()) {
-                let (key, value) = label.split_once('=').unwrap();
-                let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap();
-                assert!(is_word(key) && !value.contains(['"', '\\']), "{line}");
-            }
-            let family =
-                ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).filter(|name| types.contains_key(*name));
-            assert!(is_word(name) && types.contains_key(family.unwrap_or(name)), "untyped: {line}");
-            assert!(samples.insert(series.to_owned(), value.parse().unwrap()).is_none(), "twice: {line}");
-        }
-    }
-    // Stricter readers know a counter by its name without `_total`.
-    let families: BTreeSet<_> = types.keys().map(|name| name.trim_end_matches("_total")).collect();
-    assert_eq!(families.len(), types.len(), "{families:?}");
-    assert_eq!(helped, types.into_keys().collect());
-    samples
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,6 +74,25 @@ async fn buckets_only_grow() {
 }
 
 #[tokio::test]
+async fn spreads_of_others_are_told_added_up() {
+    let histogram = Histogram {
+        name: "storage_commit_seconds",
+        help: "Time of commits.",
+        bounds: vec![0.0001, 0.25, 1.0],
+        counts: vec![3, 0, 2, 1],
+        sum: 4.000_25,
+    };
+    let reading = Reading { numbers: Vec::new(), histograms: vec![histogram] };
+    let meters = Meters { others: Arc::new(move || reading.clone()), ..Meters::default() };
+    let text = text(&served(&Sample::new(), meters)).await;
+    parsed(&text);
+    let told: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("storage_commit_seconds")).collect();
+    let buckets = ["_bucket{le=\"0.0001\"} 3", "_bucket{le=\"0.25\"} 3", "_bucket{le=\"1\"} 5", "_bucket{le=\"+Inf\"} 6"];
+    assert_eq!(told, [&buckets[..], &["_sum 4.00025", "_count 6"]].concat());
+    assert!(text.contains("# TYPE storage_commit_seconds histogram\n"), "{text}");
+}
+
+#[tokio::test]
 async fn a_thousand_tenants_add_no_series() {
     let sample = Sample::new();
     let service = served(&sample, Meters::default());
@@ -128,7 +114,9 @@ async fn a_thousand_tenants_add_no_series() {
 #[tokio::test]
 async fn listeners_and_others_are_told() {
     let server = Server::start(Caps { connections_per_address: 1, ..Caps::default() }).await;
-    let others = Arc::new(|| vec![Number { name: "storage_queue", help: "Changes that wait.", value: 7.0 }]);
+    let numbers = vec![Number { name: "storage_queue", help: "Changes that wait.", value: 7.0 }];
+    let reading = Reading { numbers, histograms: Vec::new() };
+    let others = Arc::new(move || reading.clone());
     let service = served(&server.sample, Meters { listeners: vec![("public", server.traffic.clone())], others });
     let connection = server.connect().await;
     assert_eq!(connection.call(named("Look", NOTE)).await.code(), Code::Ok);

@@ -131,13 +131,14 @@ impl Handler {
     }
 }
 
-/// Tenant, subject, call id and the headers that matter, as one line.
+/// Tenant, subject, call id, the headers that matter and the trace, as one line.
 fn seen(cx: &Cx, headers: &HeaderMap) -> String {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-").to_owned();
     let subject = cx.subject().map_or("nobody", |subject| &subject.id);
     let enters = cx.enter(Tenant::system()).is_ok();
     let parts = ["authorization", "grpc-timeout", "mozaiks-client-address"].map(header).join(" ");
-    format!("{} {subject} {} enters={enters} {parts}", cx.tenant(), cx.call_id())
+    let trace = rpc::trace_id(cx.trace()).map_or_else(String::new, |id| format!(" {id}"));
+    format!("{} {subject} {} enters={enters} {parts}{trace}", cx.tenant(), cx.call_id())
 }
 
 /// No note is ever there.
