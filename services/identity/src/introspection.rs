@@ -8,8 +8,9 @@ use rpc::{BoxFuture, Verifier};
 
 use crate::domain::app::App;
 use crate::domain::session::Session;
-use crate::domain::signing_key;
+use crate::domain::signing_key::{self, SigningKey};
 use crate::domain::token::{AUDIENCE, Claims};
+use crate::proofs::{self, Proof};
 use crate::state::Core;
 
 /// Seconds by which clocks may differ.
@@ -55,14 +56,27 @@ impl Introspection {
         Ok(Proven { verified, ends: Time::from_seconds(claims.exp) })
     }
 
-    /// Signature, issuer, audience and form. The key is the one that the named app published, whatever the header says.
+    /// What a token says, proven now or a moment ago by a key that nobody has given up since.
     async fn authenticate(&self, token: &str) -> Result<Claims> {
+        let (digest, now) = (proofs::digest(token), self.0.clock.now());
+        let Some(proof) = self.0.proofs.find(&digest, now) else {
+            let proof = self.prove(token, now).await?;
+            self.0.proofs.keep(digest, proof.clone());
+            return Ok(proof.claims);
+        };
+        let tenant = Tenant::parse(&proof.claims.app).map_err(|_| malformed())?;
+        let key = self.0.store.get::<SigningKey>(&system(&tenant), &proof.kid).await?;
+        if key.is_some_and(|key| key.body.compromised_at.is_none()) { Ok(proof.claims) } else { Err(malformed()) }
+    }
+
+    /// Signature, issuer, audience and form. The key is the one that the named app published, whatever the header says.
+    async fn prove(&self, token: &str, now: Time) -> Result<Proof> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| malformed())?;
         let kid = header.kid.ok_or_else(malformed)?;
         let unproven: Claims = jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| malformed())?;
         let tenant = Tenant::parse(&unproven.app).map_err(|_| malformed())?;
         let keys = self.0.signing_keys(&system(&tenant)).await?;
-        let published = signing_key::published(&keys, self.0.clock.now());
+        let published = signing_key::published(&keys, now);
         let key = published.into_iter().find(|key| key.kid == kid).ok_or_else(malformed)?;
         let key = DecodingKey::from_ed_components(&key.public)
             .map_err(|cause| Error::internal("SIGNING_KEY_BROKEN", "a public key cannot be read").because(cause))?;
@@ -77,7 +91,7 @@ impl Introspection {
         if proven.header.typ.as_deref() != Some("at+jwt") || proven.claims.app != tenant.as_str() {
             return Err(malformed());
         }
-        Ok(proven.claims)
+        Ok(Proof { kid, claims: proven.claims, at: now })
     }
 
     /// The session, its person, their app, the app the token is for and the installation.

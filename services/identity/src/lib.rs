@@ -16,6 +16,7 @@ mod issue;
 mod me;
 mod offline;
 mod platform;
+mod proofs;
 mod purge;
 mod records;
 mod refresh;
@@ -49,7 +50,7 @@ use storage::Store;
 use tonic::service::Routes;
 
 pub use config::Config;
-pub use offline::{define, end_sessions, founded};
+pub use offline::{define, end_sessions, founded, groups};
 
 use crate::state::Core;
 
@@ -80,6 +81,8 @@ pub struct Identity {
     pub subscribers: Vec<Arc<dyn ::events::Subscriber>>,
     /// What finishes work whose time has come: half-made apps, deleted apps and people.
     pub workers: Vec<Arc<dyn ::events::Worker>>,
+    /// What its hashing pool counts.
+    pub reader: rpc::Reader,
 }
 
 /// The rights of whoever holds the machine.
@@ -101,6 +104,7 @@ pub async fn start(start: Start) -> Result<Identity> {
         master: seal::Master::from_bytes(start.sealing_key),
         store: start.store,
         sources: sources::Sources::default(),
+        proofs: proofs::Proofs::new(),
         clock: start.clock,
         config: start.config,
         public_url: start.public_url,
@@ -115,11 +119,13 @@ pub async fn start(start: Start) -> Result<Identity> {
         .add_service(TokensServiceServer::new(tokens::Tokens(core.clone())))
         .add_service(SigningKeysServiceServer::new(signing_keys::SigningKeys(core.clone())));
     let service = Service { name: "identity", routes };
+    let measured = core.clone();
     Ok(Identity {
         service,
         verifier: Arc::new(introspection::Introspection(core.clone())),
         subscribers: vec![Arc::new(tidy::Tidy(core.clone()))],
         workers: workers::all(&core),
+        reader: Arc::new(move || measured.pool.reading()),
         operators: Operators(core),
     })
 }

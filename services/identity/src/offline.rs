@@ -4,6 +4,7 @@ use kernel::{Cx, Kind, Result, Tenant, Time};
 use storage::{Change, Store, Target};
 
 use crate::records::{self, Installation};
+use crate::tidy;
 
 /// Declares every collection of identity, as `start` does.
 pub async fn define(store: &Store) -> Result<()> {
@@ -25,6 +26,11 @@ pub async fn end_sessions(store: &Store) -> Result<()> {
         Err(error) if error.kind() == Kind::NotFound => Ok(()),
         changed => changed.map(drop),
     }
+}
+
+/// The consumer groups that it has where it runs.
+pub fn groups() -> Vec<::events::Group> {
+    vec![::events::Group { name: tidy::NAME, kinds: &tidy::KINDS }]
 }
 
 fn cx() -> Cx {

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::domain::app::App;
 use crate::domain::user::User;
 use crate::hashing::Pool;
+use crate::proofs::Proofs;
 use crate::records::{APP, Installation};
 use crate::seal::{DataKey, Master};
 use crate::sources::Sources;
@@ -19,6 +20,7 @@ pub(crate) struct Core {
     pub(crate) pool: Pool,
     pub(crate) master: Master,
     pub(crate) sources: Sources,
+    pub(crate) proofs: Proofs,
     pub(crate) clock: Clock,
     pub(crate) config: Config,
     /// Where browsers reach the gateway; tokens name their issuer below it.

@@ -15,7 +15,10 @@ use crate::state::Core;
 /// Sessions looked at together.
 const PAGE: usize = 100;
 
-const KINDS: [&str; 9] = [
+/// Its name among subscribers.
+pub(crate) const NAME: &str = "identity.tidy";
+/// What it hears.
+pub(crate) const KINDS: [&str; 9] = [
     "identity.app.deleted",
     "identity.membership.accepted",
     "identity.membership.added",
@@ -32,7 +35,7 @@ pub(crate) struct Tidy(pub(crate) Arc<Core>);
 
 impl Subscriber for Tidy {
     fn name(&self) -> &'static str {
-        "identity.tidy"
+        NAME
     }
 
     fn kinds(&self) -> &'static [&'static str] {

@@ -153,24 +153,27 @@ impl Session {
         }
     }
 
-    /// Refuses a session that is over, was cut, or whose person or app is not active. Each cause alone is enough.
+    /// Refuses a session that is over, was cut, or whose person or app is not active. Each cause alone is enough. One that was
+    /// cut is told so before and after it is marked as ended, which comes late.
     /// Errors: `SESSION_ENDED`, `TOKEN_REVOKED`.
     pub(crate) fn alive(&self, present: &Present, now: Time) -> Result<()> {
-        if self.is_over(now) {
-            return Err(Error::unauthenticated("SESSION_ENDED", "the session is over; sign in again"));
+        let ended = || Err(Error::unauthenticated("SESSION_ENDED", "the session is over; sign in again"));
+        let revoked = || Err(Error::unauthenticated("TOKEN_REVOKED", "the session was revoked; sign in again"));
+        match (self.state, self.end_reason) {
+            (State::Ended, Some(EndReason::Cut)) => revoked(),
+            (State::Ended, _) => ended(),
+            (State::Active, _) if self.is_cut(&present.epochs) || !present.user_active || !present.app_active => revoked(),
+            (State::Active, _) if self.is_over(now) => ended(),
+            (State::Active, _) => Ok(()),
         }
-        if self.is_cut(&present.epochs) || !present.user_active || !present.app_active {
-            return Err(Error::unauthenticated("TOKEN_REVOKED", "the session was revoked; sign in again"));
-        }
-        Ok(())
     }
 
     /// Why a session that has not been marked as ended can never live again, if so.
     pub(crate) fn dead(&self, present: &Present, now: Time) -> Option<EndReason> {
         match self.state {
             State::Ended => None,
-            State::Active if self.is_over(now) => Some(EndReason::Expired),
-            State::Active => self.is_cut(&present.epochs).then_some(EndReason::Cut),
+            State::Active if self.is_cut(&present.epochs) => Some(EndReason::Cut),
+            State::Active => self.is_over(now).then_some(EndReason::Expired),
         }
     }
 
@@ -291,6 +294,17 @@ mod tests {
         for cause in [EndReason::SignedOut, EndReason::Revoked, EndReason::RefreshReused] {
             let ended = session(true).ended(cause, START);
             assert_eq!((reason(ended.alive(&SAME, START)), ended.dead(&SAME, START)), ("SESSION_ENDED", None));
+        }
+    }
+
+    #[test]
+    fn a_cut_is_told_the_same_before_and_after_it_is_marked() {
+        let present = Present { epochs: Epochs { user: 8, ..BORN }, ..SAME };
+        for now in [START, START.plus_seconds(ABSOLUTE_SECONDS)] {
+            let open = session(false);
+            assert_eq!((reason(open.alive(&present, now)), open.dead(&present, now)), ("TOKEN_REVOKED", Some(EndReason::Cut)));
+            assert_eq!(reason(open.ended(EndReason::Cut, now).alive(&present, now)), "TOKEN_REVOKED");
+            assert_eq!(reason(open.ended(EndReason::SignedOut, START).alive(&present, now)), "SESSION_ENDED", "the first reason stays");
         }
     }
 

@@ -1,6 +1,7 @@
 //! Password hashing: how much it costs, the threads that do it, the forms in which hashes are kept. Which passwords may be
 //! chosen is the domain's matter.
 
+mod meter;
 mod pool;
 mod queue;
 mod verify;

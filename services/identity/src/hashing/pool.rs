@@ -8,6 +8,7 @@ use kernel::{Error, Result, Tenant};
 use tokio::sync::oneshot;
 
 use super::Cost;
+use super::meter::{Meter, Standing};
 use super::queue::Queue;
 use super::verify::{self, Buffer, Phc, SALT_BYTES};
 use crate::domain::password::Password;
@@ -68,10 +69,22 @@ impl Pool {
         Ok(Verdict { ok: exists && matches, rehash: exists && matches && differs })
     }
 
+    /// What it has done and what waits.
+    pub(crate) fn reading(&self) -> rpc::Reading {
+        let (waiting, running) = {
+            let state = self.shared.lock();
+            (state.queue.len(), state.busy)
+        };
+        self.shared.meter.reading(&Standing { threads: self.shared.threads, waiting, running })
+    }
+
     fn start(threads: usize, cost: Cost) -> Result<Self> {
         let threads = if threads == 0 { default_threads() } else { threads };
         let state = State { queue: Queue::new(threads * QUEUE_PER_THREAD), busy: 0, typical: FIRST_GUESS, closed: false };
-        let pool = Self { shared: Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new(), threads, idle: IDLE }), cost };
+        let pool = Self {
+            shared: Arc::new(Shared { state: Mutex::new(state), wake: Condvar::new(), threads, idle: IDLE, meter: Meter::default() }),
+            cost,
+        };
         for n in 0..threads {
             let shared = pool.shared.clone();
             let spawned = std::thread::Builder::new().name(format!("hashing-{n}")).spawn(move || serve(&shared, cost));
@@ -87,19 +100,23 @@ impl Pool {
         work: impl FnOnce(&mut Buffer) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
+        let (shared, asked) = (self.shared.clone(), Instant::now());
         let task = move |buffer: &mut Buffer| {
+            let began = Instant::now();
+            shared.meter.waited(began - asked);
             if reply.is_closed() {
                 return false;
             }
             let failed = |_| Err(Error::internal("HASHING_FAILED", "a hashing thread panicked"));
             let outcome = catch_unwind(AssertUnwindSafe(|| work(buffer))).unwrap_or_else(failed);
+            shared.meter.hashed(began.elapsed());
             // A caller that left meanwhile has nobody to read the answer.
             drop(reply.send(outcome));
             true
         };
-        self.shared.submit(tenant, patience, Box::new(task))?;
+        self.shared.submit(tenant, patience, Box::new(task)).map_err(|error| self.shared.meter.refused(error))?;
         // A task that is dropped unserved had to go for another app's, or the pool was dropped.
-        answer.await.unwrap_or_else(|_| Err(busy(self.shared.lock().typical)))
+        answer.await.unwrap_or_else(|_| Err(self.shared.meter.refused(busy(self.shared.lock().typical))))
     }
 }
 
@@ -127,6 +144,7 @@ struct Shared {
     wake: Condvar,
     threads: usize,
     idle: Duration,
+    meter: Meter,
 }
 
 struct State {

@@ -69,6 +69,11 @@ async fn an_unreadable_hash_is_a_defect_not_a_wrong_password() {
     assert_eq!((error.kind(), error.reason()), (Kind::Internal, "HASH_UNREADABLE"));
 }
 
+/// What the pool counts, by the ends of their names.
+fn numbers(pool: &Pool) -> Vec<(&'static str, f64)> {
+    pool.reading().numbers.iter().map(|number| (number.name.trim_start_matches("hashing_"), number.value)).collect()
+}
+
 #[tokio::test]
 async fn refuses_at_once_whoever_cannot_be_served_in_time() {
     let pool = pool();
@@ -80,8 +85,12 @@ async fn refuses_at_once_whoever_cannot_be_served_in_time() {
     assert!(error.wait().unwrap() >= Duration::from_secs(1));
     let mut patient = pin!(pool.run(&acme, MINUTE, |_| Ok(())));
     assert!(begun(&mut patient).is_pending());
+    assert_eq!(numbers(&pool), [("threads", 1.0), ("queue", 1.0), ("running", 1.0), ("refused_total", 1.0)]);
     drop(release);
     patient.await.unwrap();
+    assert_eq!(numbers(&pool)[1], ("queue", 0.0));
+    let waits = &pool.reading().histograms[0];
+    assert_eq!((waits.name, waits.counts.iter().sum::<u64>()), ("hashing_wait_seconds", 1));
 }
 
 #[tokio::test]
@@ -174,7 +183,7 @@ async fn rule_40_a_panic_costs_one_answer() {
 #[test]
 fn idle_memory_is_given_back() {
     let state = State { queue: Queue::new(1), busy: 0, typical: FIRST_GUESS, closed: false };
-    let shared = Shared { state: Mutex::new(state), wake: Condvar::new(), threads: 1, idle: Duration::ZERO };
+    let shared = Shared { state: Mutex::new(state), wake: Condvar::new(), threads: 1, idle: Duration::ZERO, meter: Meter::default() };
     let mut buffer = Buffer::for_cost(Cost::for_tests());
     verify::hash(&mut buffer, Cost::for_tests(), &password("correct horse"), &[5; SALT_BYTES]).unwrap();
     assert!(!buffer.is_released());

@@ -25,6 +25,11 @@ impl<T> Queue<T> {
         Self { lanes: VecDeque::new(), length: 0, capacity }
     }
 
+    /// How many items wait.
+    pub(super) fn len(&self) -> usize {
+        self.length
+    }
+
     /// How many items would be served before the next one of this tenant.
     pub(super) fn ahead(&self, tenant: &Tenant) -> usize {
         let at = self.lanes.iter().position(|lane| lane.tenant == *tenant);
