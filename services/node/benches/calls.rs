@@ -19,12 +19,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{Request, Version};
 use http_body_util::Full;
+use mimalloc::MiMalloc;
 use tokio::task::JoinSet;
 
 use line::{Answer, Line};
 use paths::{Method, Path, Wire};
 use process::{Folder, Process};
 use servers::{DISPLAY_NAME, EMAIL, Role};
+
+/// As the product has it; bare tonic, too.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const WARM_UP: usize = 1_000;
 const CALLS: usize = 10_000;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use events::{Subscriber, Worker};
+use events::{Group, Subscriber, Worker};
 use kernel::{Clock, Result, Time};
-use rpc::{Http, Hub, Schema, Stack};
+use rpc::{Http, Hub, Reader, Schema, Stack};
 use storage::Store;
 
 use crate::config::Config;
@@ -33,6 +33,7 @@ pub(crate) struct Started {
     pub(crate) operators: Option<identity::Operators>,
     pub(crate) subscribers: Vec<Arc<dyn Subscriber>>,
     pub(crate) workers: Vec<Arc<dyn Worker>>,
+    pub(crate) readers: Vec<Reader>,
 }
 
 /// Starts the services of this node and makes them reachable through the hub.
@@ -52,6 +53,7 @@ pub(crate) async fn start(shared: Shared<'_>, hub: &Hub) -> Result<Started> {
         started.operators = Some(identity.operators);
         started.subscribers.extend(identity.subscribers);
         started.workers.extend(identity.workers);
+        started.readers.push(identity.reader);
     }
     for (area, service) in &started.services {
         hub.install(area, service.clone());
@@ -67,6 +69,11 @@ pub(crate) async fn define(store: &Store) -> Result<()> {
 /// When the installation that stands here was founded: tells one from another.
 pub(crate) async fn founded(store: &Store) -> Result<Option<Time>> {
     identity::founded(store).await
+}
+
+/// The consumer groups of all services, whether they run here or not.
+pub(crate) fn groups() -> Vec<Group> {
+    identity::groups()
 }
 
 /// Ends every session that is stored here.

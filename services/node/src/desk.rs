@@ -22,7 +22,7 @@ pub(crate) struct Desk {
 }
 
 /// Whether changes are refused, and by which of all switches: an older one's end does not undo a newer one.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Pause(Arc<Mutex<(bool, u64)>>);
 
 impl Pause {
@@ -50,7 +50,8 @@ impl Pause {
 impl Desk {
     /// `operators` is none where identity does not run.
     pub(crate) fn new(store: Store, operators: Option<identity::Operators>, public_url: String, clock: Clock) -> Self {
-        Self { store, across: Across::granted(), operators, public_url, clock, pause: Pause::default() }
+        let pause = Pause(Arc::new(Mutex::new((store.is_read_only(), 0))));
+        Self { store, across: Across::granted(), operators, public_url, clock, pause }
     }
 
     /// Answers one question; rows go where `rows` leads.
@@ -76,6 +77,10 @@ impl Desk {
     async fn read_only(&self, on: bool, seconds: u64, rows: &Sender<Value>) -> Result<()> {
         let (was, switch) = self.pause.switch(&self.store, on);
         tracing::warn!(on, seconds, "changes are refused, or taken again, as an operator says");
+        // A pause that ends by itself ends with the process, too: whoever asked for it finds that out.
+        if seconds == 0 {
+            self.store.note_read_only(on).await?;
+        }
         if on && seconds > 0 {
             let (store, pause) = (self.store.clone(), self.pause.clone());
             tokio::spawn(async move {

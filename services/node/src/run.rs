@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::{Clock, Error, Result};
-use rpc::{Http, Hub, Meters, Number, Schema};
+use rpc::{Http, Hub, Meters, Schema};
 use storage::mongo::Settings;
 use storage::{Durability, Engine, Mongo, Sqlite, Store};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, block_in_place};
-use tower::ServiceExt as _;
 
 use crate::catalog::{self, GATEWAY, Shared, Started};
 use crate::config::{self, Config};
@@ -21,6 +20,7 @@ use crate::control;
 use crate::desk::Desk;
 use crate::doors::{ADMIN, Doors};
 use crate::keys::Master;
+use crate::numbers::Counted;
 use crate::readiness::Readiness;
 use crate::shutdown::Signals;
 use crate::upkeep::Upkeep;
@@ -52,6 +52,14 @@ pub(crate) async fn ground(config: &Config) -> Result<Ground> {
     let master = Master::open(&config.master_key_path(), is_new && !config.production)?;
     let store = Store::open(engine(config).await?, master.derive("page tokens")?, clock.clone());
     Ok(Ground { store, master, clock })
+}
+
+/// Refuses changes where an operator said so before this start. Comes once the services have settled what a start settles.
+pub(crate) async fn recall(store: &Store) -> Result<()> {
+    if store.recall_read_only().await? {
+        tracing::warn!("changes are refused since before this start, until `mozaiks db read-only off`");
+    }
+    Ok(())
 }
 
 async fn engine(config: &Config) -> Result<Arc<dyn Engine>> {
@@ -135,7 +143,9 @@ impl Parts<'_> {
             master: &ground.master,
             clock: ground.clock.clone(),
         };
-        catalog::start(shared, &self.hub).await
+        let started = catalog::start(shared, &self.hub).await?;
+        recall(&ground.store).await?;
+        Ok(started)
     }
 
     /// What stands behind each door.
@@ -153,7 +163,8 @@ impl Parts<'_> {
             inner = marked(door);
         }
         let store = self.ground.map(|ground| ground.store.clone());
-        let meters = meters(doors, self.hub.clone(), store, upkeep);
+        let counted = Counted { hub: self.hub.clone(), store, upkeep, services: started.readers.clone() };
+        let meters = Meters { listeners: doors.traffic(), others: counted.reader() };
         behind.insert(ADMIN, rpc::admin(&self.schema, self.readiness.waiting(), meters, inner)?);
         Ok(behind)
     }
@@ -196,38 +207,12 @@ impl Running {
     }
 }
 
-/// What the admin listener tells beside the calls.
-fn meters(doors: &Doors, hub: Hub, store: Option<Store>, upkeep: Option<Upkeep>) -> Meters {
-    let others = move || {
-        let mut numbers = hub.numbers();
-        numbers.extend(store.iter().flat_map(stored));
-        numbers.extend(upkeep.iter().flat_map(Upkeep::numbers));
-        numbers
-    };
-    Meters { listeners: doors.traffic(), others: Arc::new(others) }
-}
-
-fn stored(store: &Store) -> [Number; 8] {
-    let metrics = store.engine().metrics();
-    let number = |name, help, value: u64| Number { name, help, value: value as f64 };
-    [
-        number("storage_changes_total", "Changes asked for, refused ones included.", metrics.changes),
-        number("storage_commits_total", "Commits that held them.", metrics.commits),
-        number("storage_reads_total", "Reads.", metrics.reads),
-        number("storage_queue", "Changes that wait for the writer.", metrics.queued),
-        number("storage_reads_queue", "Reads that wait for a reader.", metrics.reads_queued),
-        number("storage_stops_total", "Times that changes were no longer acknowledged.", metrics.stops),
-        number("storage_full_total", "Batches refused because the disk was full.", metrics.full),
-        number("storage_wal_bytes", "Size of the write-ahead log.", metrics.wal_bytes),
-    ]
-}
-
 /// The same door for whoever reaches the admin listener: operators' methods are served there too.
 fn marked(door: Http) -> Http {
-    Http::new(door.map_request(|mut request: http::Request<rpc::Body>| {
+    Http::of(move |mut request: http::Request<rpc::Body>| {
         request.extensions_mut().insert(gateway::Admin);
-        request
-    }))
+        door.answer(request)
+    })
 }
 
 /// Whether an installation stands in this folder.

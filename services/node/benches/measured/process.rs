@@ -44,13 +44,7 @@ impl Process {
 
     /// Time on a processor of all its threads, to the nanosecond, in user space and in the kernel.
     pub fn cpu(&self) -> Duration {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        let spent = threads.map(|thread| {
-            // A thread may end in between; its share is lost, which only idle threads do.
-            let statistics = std::fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap_or_default();
-            statistics.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
-        });
-        Duration::from_nanos(spent.sum())
+        cpu_of(self.child.id())
     }
 
     /// Resident memory in KiB.
@@ -65,6 +59,17 @@ impl Process {
         assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
         assert!(self.child.wait().unwrap().success());
     }
+}
+
+/// The same of any process.
+pub fn cpu_of(process: u32) -> Duration {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let spent = threads.map(|thread| {
+        // A thread may end in between; its share is lost, which only idle threads do.
+        let statistics = std::fs::read_to_string(thread.unwrap().path().join("schedstat")).unwrap_or_default();
+        statistics.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
+    });
+    Duration::from_nanos(spent.sum())
 }
 
 impl Drop for Process {

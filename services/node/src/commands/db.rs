@@ -180,5 +180,5 @@ async fn read_only(config: &Config, on: bool) -> Result<()> {
         return Err(Error::unavailable("CONTROL_SOCKET", "no node runs on this folder"));
     }
     asked(config, Ask::ReadOnly { on, seconds: 0 }).await?;
-    print(if on { "changes are refused until `mozaiks db read-only off` or the next start" } else { "changes are taken" })
+    print(if on { "changes are refused until `mozaiks db read-only off`, also after a restart" } else { "changes are taken" })
 }

@@ -1,5 +1,7 @@
 //! `mozaiks doctor`: what is wrong with this machine or this folder, before it hurts. Changes nothing.
 
+mod servers;
+
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -8,8 +10,6 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kernel::{Clock, Error, Result};
-use storage::Mongo;
-use storage::mongo::Settings;
 use tokio::task::block_in_place;
 
 use super::db;
@@ -57,8 +57,9 @@ pub(super) async fn run(config: &Config) -> Result<()> {
     match config.store.engine {
         Engine::Sqlite if run::has_store(&config.data_dir) => findings.extend(stored(&config.data_dir).await),
         Engine::Sqlite => {}
-        Engine::MongoDb => findings.push(server(config).await),
+        Engine::MongoDb => findings.extend(servers::store(config).await),
     }
+    findings.extend(servers::broker(config).await);
     let mut out = std::io::stdout().lock();
     for Finding { grade, about, told } in &findings {
         let mark = match grade {
@@ -162,7 +163,7 @@ fn disk(config: &Config) -> Vec<Finding> {
         Ok((f64::from(syncs) / began.elapsed().as_secs_f64(), micros(file.metadata()?.modified()?) - now.micros()))
     });
     match (measured, fs::remove_file(&file)) {
-        (Ok((rate, skew)), Ok(())) => vec![graded_rate(rate), graded_skew(skew), written(folder, &clock)],
+        (Ok((rate, skew)), Ok(())) => vec![graded_rate(rate), graded_skew("the disk", skew), written(folder, &clock)],
         (Err(_), _) if !folder.exists() => vec![finding(Grade::Warning, "disk", "not measured: the folder is not there yet")],
         (Err(cause), _) | (_, Err(cause)) => {
             vec![finding(Grade::Fault, "disk", format!("{} cannot be written: {cause}", folder.display()))]
@@ -178,15 +179,15 @@ fn graded_rate(rate: f64) -> Finding {
     }
 }
 
-/// By how many microseconds the clock that stamps files is ahead of ours.
-fn graded_skew(micros: i64) -> Finding {
+/// By how many microseconds somebody's clock is ahead of ours.
+fn graded_skew(whose: &str, micros: i64) -> Finding {
     let seconds = micros as f64 / 1e6;
     match micros.unsigned_abs() {
-        0..MUCH_SKEW_MICROS => finding(Grade::Well, "clock", format!("within {:.1} s of that of the disk", seconds.abs())),
+        0..MUCH_SKEW_MICROS => finding(Grade::Well, "clock", format!("within {:.1} s of that of {whose}", seconds.abs())),
         _ => finding(
             Grade::Warning,
             "clock",
-            format!("{:.0} s apart from that of the disk: is the time of this machine set?", seconds.abs()),
+            format!("{:.0} s apart from that of {whose}: is the time of both machines set?", seconds.abs()),
         ),
     }
 }
@@ -215,18 +216,6 @@ fn micros(time: SystemTime) -> i64 {
 fn secrets(config: &Config) -> Vec<Finding> {
     let read = [config.store_uri().map(drop), config.broker().map(drop)];
     read.into_iter().filter_map(Result::err).map(|error| finding(Grade::Fault, "secrets", error.to_string())).collect()
-}
-
-/// Whether the MongoDB server answers as the store needs it.
-async fn server(config: &Config) -> Finding {
-    let connected = async { Mongo::connect(Settings::new(config.store_uri()?, config.store.database.clone())).await };
-    match connected.await {
-        Ok(mongo) if mongo.is_standalone() => {
-            finding(Grade::Warning, "store", "the MongoDB server stands alone: with its disk everything is lost")
-        }
-        Ok(_) => finding(Grade::Well, "store", "the MongoDB server answers"),
-        Err(error) => finding(Grade::Fault, "store", error.to_string()),
-    }
 }
 
 /// Versions and indexes of the store, read beside whoever writes it.
@@ -280,8 +269,9 @@ mod tests {
     #[test]
     fn a_slow_disk_and_a_wrong_clock_are_found() {
         assert!(graded_rate(99.0).grade == Grade::Warning && graded_rate(100.0).grade == Grade::Well);
-        assert!(graded_skew(4_999_999).grade == Grade::Well && graded_skew(-4_999_999).grade == Grade::Well);
-        assert!(graded_skew(5_000_000).grade == Grade::Warning && graded_skew(-5_000_000).grade == Grade::Warning);
+        let skew = |micros| graded_skew("the disk", micros).grade;
+        assert!(skew(4_999_999) == Grade::Well && skew(-4_999_999) == Grade::Well);
+        assert!(skew(5_000_000) == Grade::Warning && skew(-5_000_000) == Grade::Warning);
     }
 
     #[test]

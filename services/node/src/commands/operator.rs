@@ -55,6 +55,7 @@ async fn alone(config: &Config, ask: Ask) -> Result<Vec<Value>> {
         clock: ground.clock.clone(),
     };
     let operators = catalog::start(shared, &Hub::new()).await?.operators;
+    run::recall(&ground.store).await?;
     let desk = Desk::new(ground.store, operators, public_url, ground.clock);
     let (rows, mut told) = mpsc::channel(1);
     let collect = async {

@@ -61,12 +61,13 @@ const ALONE: [(&str, &[&str]); 29] = [
 const BUILD_ONLY: [&str; 3] = ["protox", "tonic-prost-build", "pbjson-build"];
 
 /// A word of code, and the folders in which alone it may stand.
-const WORDS: [(&str, &[&str], &str); 11] = [
+const WORDS: [(&str, &[&str], &str); 12] = [
     ("DESCRIPTORS", &["services/node/", "crates/api/"], "only node reads the descriptors; others are given a Schema"),
     ("Cx::verified", &["crates/rpc/src/", "crates/kernel/"], "only auth makes the context of a verified caller"),
     ("Cx::anonymous", &["crates/rpc/src/", "crates/kernel/"], "only auth makes the context of an anonymous call"),
     (".entering()", &["crates/rpc/src/", "crates/kernel/"], "only access lets a context enter other tenants"),
-    (".raw()", &["gateway/"], "an Edge is called through a context; the gateway alone has the raw form"),
+    (".pass_on(", &["gateway/", "crates/rpc/src/"], "an Edge is called through a context; the gateway alone has the raw form"),
+    (".raw()", &[], "an Edge is called through a context; the gateway alone has the raw form"),
     ("tokio::signal", &["services/node/"], "only node listens to signals"),
     (".adopting(", &["crates/rpc/src/schema.rs"], "only tests serve packages that are not ours"),
     ("Across::granted", &["services/node/", "crates/storage/"], "only node reaches across tenants"),

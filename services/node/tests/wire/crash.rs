@@ -18,7 +18,7 @@ use crate::wires::{Caller, Wire};
 const CYCLES: u64 = 50;
 /// The node dies after 1 to so many acknowledged writes.
 const MOST_WRITES: u64 = 40;
-/// Nine starts of ten take at most so long until calls are answered; the others may meet a busy machine.
+/// A start after a crash takes at most so long until the node says that it is ready.
 const READY: Duration = Duration::from_secs(2);
 /// Changes of one person: a document takes up to 32 events that nobody has heard.
 const MOST_EVENTS: usize = 24;
@@ -289,12 +289,12 @@ async fn nothing_acknowledged_is_lost_when_the_node_is_killed() {
         split.extend(copied.split());
         let dead = Instant::now();
         node = Node::on(folder, &[UNHEARD]);
+        node.until_ready();
         starts.push(dead.elapsed());
         writers.compare(&node).await;
     }
     let lost = writers.lost().await;
-    starts.sort();
-    let (most, slowest) = (starts[starts.len() * 9 / 10], starts[starts.len() - 1]);
+    let slowest = starts.into_iter().max().unwrap();
     tell(&format!(
         "fault F1 seed={seed} cycles={cycles} acknowledged={} lost={} split={} seconds={:.1} slowest_start_milliseconds={}",
         writers.acknowledged,
@@ -305,5 +305,5 @@ async fn nothing_acknowledged_is_lost_when_the_node_is_killed() {
     ));
     assert_eq!((lost, split), (vec![], vec![]));
     assert!(writers.acknowledged >= cycles, "only {} acknowledged writes were exercised", writers.acknowledged);
-    assert!(most <= READY, "one start of ten took {most:?} or more");
+    assert!(slowest <= READY, "a start took {slowest:?}");
 }

@@ -14,17 +14,25 @@ mod contract_rpcs;
 mod crash;
 mod faults;
 mod faults_store;
+// The same reader of the text format that the tests of rpc have.
+#[path = "../../../../crates/rpc/tests/rpc/exposition.rs"]
+mod exposition;
 mod identity;
 mod layouts;
 mod lossy;
 mod matrix;
+#[path = "../../../../crates/storage/tests/mongo/server.rs"]
+mod mongo;
 mod node;
+mod numbers;
 mod operations;
 mod operations_backup;
 mod operations_migrate;
+mod operations_servers;
 mod operations_store;
 mod rest;
 mod stores;
+mod traces;
 mod wires;
 
 /// A status as a client library would hold it.

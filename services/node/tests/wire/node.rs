@@ -91,6 +91,11 @@ impl Node {
         self.processes.iter().find(|process| process.parts().contains(&name)).unwrap().url(name)
     }
 
+    /// Waits until every process of it says that it is ready.
+    pub fn until_ready(&self) {
+        self.processes.iter().for_each(Process::until_ready);
+    }
+
     /// The process that clients are connected to.
     pub fn pid(&self) -> u32 {
         self.processes[0].child.id()

@@ -5,10 +5,12 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use kernel::Clock;
 use serde_json::json;
+use storage::{Across, Durability, Envelope, Sqlite, Store};
 
 use crate::crash::setting;
 use crate::faults::tell;
@@ -71,13 +73,19 @@ async fn crowded(documents: u64) -> Node {
     owner.call("AppsService/CreateApp", ask).await.unwrap();
     let folder = node.folder.clone();
     node.terminated_keeping();
-    let columns = "t, v, w, crc, del, exp, due, obn, tries, n, b, ob, once";
-    let sql = format!(
-        "WITH RECURSIVE more(at) AS (SELECT 1 UNION ALL SELECT at + 1 FROM more WHERE at < {documents}) \
-         INSERT INTO intents (id, {columns}) SELECT 'copy-' || at, {columns} FROM more, (SELECT * FROM intents LIMIT 1)"
-    );
-    Connection::open(folder.join("store.db")).unwrap().execute_batch(&sql).unwrap();
+    copy_an_intent(&folder, documents).await;
     Node::on(folder, &[])
+}
+
+async fn copy_an_intent(folder: &Path, documents: u64) {
+    let (engine, across) = (Sqlite::open(folder, Durability::Full).unwrap(), Across::granted());
+    let store = Store::open(Arc::new(engine), [0; 32], Clock::system());
+    identity::define(&store).await.unwrap();
+    let kind = store.kinds().into_iter().find(|kind| kind.name == "intents").unwrap();
+    let one = store.export(&across, kind, None, 1).await.unwrap().remove(0);
+    let copies: Vec<_> =
+        (1..=documents).map(|at| Envelope { id: format!("copy-{at}"), keys: vec![None; kind.keys.len()], ..one.clone() }).collect();
+    store.import(&across, kind, copies).await.unwrap();
 }
 
 fn arguments<'a>(from: &'a str, to: &'a str) -> [&'a str; 6] {
@@ -229,7 +237,10 @@ async fn a_move_that_broke_off_goes_on_and_the_node_is_never_left_refusing() {
         let lines = BufReader::new(moving.stderr.take().unwrap()).lines().take(stages).count();
         assert_eq!(lines, stages, "it has said less than it should before it was killed");
         moving.kill().unwrap();
-        moving.wait().unwrap();
+        if moving.wait().unwrap().success() {
+            // It was quicker than the kill: then the old store refuses changes until it is told otherwise.
+            well(&node.shell(&["db", "read-only", "off"]));
+        }
         // Where the kill came in the pause, until it ends by itself.
         let ended = Instant::now();
         while let Err(failure) = renamed(&ann, &format!("Ann {stages}")).await {

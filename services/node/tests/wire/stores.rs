@@ -53,6 +53,11 @@ impl Server {
     }
 }
 
+/// A broker of the tests. None where RabbitMQ is not installed.
+pub fn broker() -> Option<&'static str> {
+    Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server").exists().then(|| RABBIT.as_str())
+}
+
 fn asked(variable: &str, usual: &str) -> String {
     std::env::var(variable).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| usual.to_owned())
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::has_ended;
+use super::is_revoked;
 use crate::node::Node;
 use crate::wires::Wire;
 
@@ -155,14 +155,14 @@ async fn a_deleted_app_ends_at_once_and_can_be_taken_back_for_30_days() {
         let staff = ann.entering("shop").await.on(wire);
         let deleted = staff.call("AppsService/DeleteApp", json!({ "name": "apps/shop", "confirm": "shop" })).await.unwrap();
         assert_eq!(deleted["app"]["state"], json!("APP_STATE_DELETED"), "{wire:?}");
-        assert!(has_ended(&staff.call("AppsService/GetApp", json!({ "name": "apps/shop" })).await.unwrap_err()), "{wire:?}");
+        assert!(is_revoked(&staff.call("AppsService/GetApp", json!({ "name": "apps/shop" })).await.unwrap_err()), "{wire:?}");
         assert_eq!(cara.get_me().await.unwrap_err().reason, "APP_DELETED", "{wire:?}");
         let again = ann.entering("shop").await.on(wire);
         let made = again.call("UsersService/CreateUser", json!({ "parent": "apps/shop", "user": { "email": "new@example.com" } })).await;
         assert_eq!(made.unwrap_err().reason, "PERMISSION_MISSING", "a deleted app is only looked at and taken back");
         again.call("AppsService/UndeleteApp", json!({ "name": "apps/shop" })).await.unwrap();
         assert_eq!(again.call("AppsService/UndeleteApp", json!({ "name": "apps/shop" })).await.unwrap_err().reason, "APP_NOT_DELETED");
-        assert!(has_ended(&cara.get_me().await.unwrap_err()), "what had ended stays ended");
+        assert!(is_revoked(&cara.get_me().await.unwrap_err()), "what had ended stays ended");
     }
     assert_eq!(ann.call("AppsService/CreateApp", wish("shop", "Mine", "")).await.unwrap_err().reason, "APP_ID_TAKEN");
 }

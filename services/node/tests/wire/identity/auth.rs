@@ -90,7 +90,8 @@ async fn guesses_at_once_learn_no_more_than_guesses_in_a_row() {
     let wrong = answers.iter().filter(|answer| reason(answer) == "CREDENTIALS_INVALID").count();
     assert!(wrong <= 10, "{wrong} guesses were judged");
     let others: HashSet<&str> = answers.iter().map(reason).collect();
-    assert!(others.is_subset(&HashSet::from(["CREDENTIALS_INVALID", "TRY_LATER", "HASHING_BUSY", "OK"])), "{others:?}");
+    // The right one is judged only if it comes among the first; all others that are not judged wait.
+    assert!(others.is_subset(&HashSet::from(["CREDENTIALS_INVALID", "TRY_LATER", "OK"])), "{others:?}");
 }
 
 #[tokio::test]
@@ -103,7 +104,8 @@ async fn ten_thousand_wrong_passwords_are_cheap_and_harm_nobody_else() {
         let asks = (0..250).map(|_| sign_in("ann@example.com", "wrong password")).collect();
         let answers = at_once(&node.anyone(), "AuthService/SignIn", asks).await;
         judged += answers.iter().filter(|answer| reason(answer) == "CREDENTIALS_INVALID").count();
-        assert!(answers.iter().all(|answer| ["CREDENTIALS_INVALID", "TRY_LATER", "HASHING_BUSY"].contains(&reason(answer))));
+        // Which of those that come at once are judged is a race; no other waits for a hash.
+        assert!(answers.iter().all(|answer| ["CREDENTIALS_INVALID", "TRY_LATER"].contains(&reason(answer))));
         node.anyone().call("AuthService/SignIn", sign_in("ben@example.com", PASSWORD)).await.unwrap();
     }
     assert!(judged <= 10, "{judged} of 10,000 guesses were judged");

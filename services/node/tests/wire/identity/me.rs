@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::has_ended;
+use super::is_revoked;
 use crate::node::{Node, Person};
 use crate::wires::{Answer, Wire};
 
@@ -126,8 +126,8 @@ async fn a_changed_password_ends_everything_but_the_session_it_answers() {
         let renewed = Person::of(node.anyone(), &answer);
         assert!(renewed.get_me().await.is_ok() && renewed.refresh().await.is_ok(), "{wire:?}");
         for old in [&ann, &elsewhere] {
-            assert!(has_ended(&old.get_me().await.unwrap_err()), "{wire:?}");
-            assert!(has_ended(&old.refresh().await.err().unwrap()), "{wire:?}");
+            assert!(is_revoked(&old.get_me().await.unwrap_err()), "{wire:?}");
+            assert!(is_revoked(&old.refresh().await.err().unwrap()), "{wire:?}");
         }
         assert_eq!(sign_in(&node, &email, crate::node::PASSWORD).await.err().unwrap().reason, "CREDENTIALS_INVALID");
         assert!(sign_in(&node, &email, "a quite new passphrase").await.is_ok());
@@ -148,7 +148,7 @@ async fn all_other_sessions_end_with_one_call() {
         let states: Vec<&Value> = listed["sessions"].as_array().unwrap().iter().map(|session| &session["state"]).collect();
         assert_eq!(states, ["SESSION_STATE_ACTIVE", "SESSION_STATE_ENDED", "SESSION_STATE_ENDED"], "{wire:?}");
         for old in [&ann, &elsewhere] {
-            assert!(has_ended(&old.get_me().await.unwrap_err()), "{wire:?}");
+            assert!(is_revoked(&old.get_me().await.unwrap_err()), "{wire:?}");
         }
     }
 }

@@ -12,7 +12,7 @@ mod users;
 
 use crate::wires::Failure;
 
-/// A session that its person's or app's epoch ended: told by the epoch, or by the session once the event has reached it.
-fn has_ended(failure: &Failure) -> bool {
-    ["TOKEN_REVOKED", "SESSION_ENDED"].contains(&failure.reason.as_str())
+/// What a raised epoch makes of a session: the same before and after its event has marked it as ended.
+fn is_revoked(failure: &Failure) -> bool {
+    failure.reason == "TOKEN_REVOKED"
 }

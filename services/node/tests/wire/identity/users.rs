@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::has_ended;
+use super::is_revoked;
 use crate::node::{Node, PASSWORD, Person};
 use crate::wires::{Caller, Wire};
 
@@ -64,8 +64,8 @@ async fn a_disabled_person_is_out_at_once_and_everywhere() {
             let disabled = staff.call("UsersService/DisableUser", json!({ "name": cara.name })).await.unwrap();
             assert_eq!(disabled["user"]["state"], json!("USER_STATE_DISABLED"), "{wire:?}");
         }
-        assert!(has_ended(&cara.get_me().await.unwrap_err()), "{wire:?}");
-        assert!(has_ended(&cara.refresh().await.err().unwrap()), "{wire:?}");
+        assert!(is_revoked(&cara.get_me().await.unwrap_err()), "{wire:?}");
+        assert!(is_revoked(&cara.refresh().await.err().unwrap()), "{wire:?}");
         let sign_in = json!({ "parent": "apps/shop", "identifier": { "email": email }, "check": { "password": PASSWORD } });
         assert_eq!(node.anyone().call("AuthService/SignIn", sign_in.clone()).await.unwrap_err().reason, "CREDENTIALS_INVALID");
         staff.call("UsersService/EnableUser", json!({ "name": cara.name })).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_deleted_person_is_out_at_once_and_can_be_taken_back_for_30_days() {
         let staff = shop.clone().on(wire);
         let deleted = staff.call("UsersService/DeleteUser", json!({ "name": cara.name })).await.unwrap()["user"].clone();
         assert_eq!((&deleted["state"], deleted["purgeTime"].is_string()), (&json!("USER_STATE_DELETED"), true), "{wire:?}");
-        assert!(has_ended(&cara.get_me().await.unwrap_err()), "{wire:?}");
+        assert!(is_revoked(&cara.get_me().await.unwrap_err()), "{wire:?}");
         let sign_in = json!({ "parent": "apps/shop", "identifier": { "email": email }, "check": { "password": PASSWORD } });
         assert_eq!(node.anyone().call("AuthService/SignIn", sign_in.clone()).await.unwrap_err().reason, "CREDENTIALS_INVALID");
         assert_eq!(staff.call("UsersService/CreateUser", wish(&email, "")).await.unwrap_err().reason, "EMAIL_TAKEN", "{wire:?}");

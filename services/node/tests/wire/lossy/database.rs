@@ -80,6 +80,14 @@ impl Copied {
         documents
     }
 
+    /// Events that wait, each as its kind and its trace.
+    pub fn traces(&self) -> Vec<String> {
+        let waiting = |table: &String| {
+            self.texts(&format!("SELECT value ->> 'kind' || ' ' || coalesce(value ->> 'trace', '') FROM {table}, json_each({table}.ob)"))
+        };
+        self.collections().iter().flat_map(waiting).collect()
+    }
+
     /// Changes the copy.
     pub fn change(&self, sql: &str) {
         self.database.execute(sql, ()).unwrap();
