@@ -14,6 +14,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 export WIRE_CYCLES=${WIRE_CYCLES:-200} WIRE_SEED=${WIRE_SEED:-$RANDOM} RUST_BACKTRACE=0
 export WIRE_FLIPS=${WIRE_FLIPS:-$WIRE_CYCLES}
+# Of gateways and of services.
+export WIRE_DRAINS=${WIRE_DRAINS:-$((WIRE_CYCLES / 8 + 1))} WIRE_BACKUPS=${WIRE_BACKUPS:-$((WIRE_CYCLES / 10 + 1))}
 log=$target/faults.log
 mkdir -p "$target"
 : >"$log"
