@@ -74,7 +74,7 @@ columns='%-11s %8s %8s %14s %6s %6s %9s  %s\n'
 row() { printf "$columns" "$@"; }
 
 row fault seed cycles acknowledged lost split seconds besides
-for fault in F1 F2 F2-normal F3 F4 F5 F6 F10 F14 F15 F16 F17 F20 F23 F23-move F23-cluster F25 F27 F28; do
+for fault in F1 F2 F2-normal F3 F4 F5 F6 F10 F14 F15 F16 F17 F20 F23 F23-move F23-cluster F25 F27 F28 F28-suite; do
   lines=$(grep -oE "fault $fault (seed=|SKIPPED).*" "$log" | sort -u || true)
   if [ -z "$lines" ]; then
     missing=$((missing + 1))
