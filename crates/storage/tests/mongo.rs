@@ -26,7 +26,7 @@ use tokio::sync::RwLock;
 
 use server::{Server, Topology};
 
-/// Tests that measure time run alone, the others beside each other.
+/// Tests whose outcome depends on time run alone, the others beside each other.
 static TURN: RwLock<()> = RwLock::const_new(());
 
 fn fresh() -> String {

@@ -235,7 +235,7 @@ async fn calls_on_their_way_are_cut_off() {
 /// 50 replies that the network loses after their effect, 64 documents at once: each change says what it did.
 #[tokio::test(flavor = "multi_thread")]
 async fn replies_lost_on_the_way() {
-    let _turn = TURN.read().await;
+    let _turn = TURN.write().await;
     for topology in [Topology::ReplicaSet, Topology::Standalone] {
         for (loss, count) in [(Loss::Whole, 50), (Loss::Half, 10)] {
             let Some(server) = Server::start_own(topology) else { return };
@@ -252,7 +252,7 @@ async fn replies_lost_on_the_way() {
 /// 950 replies that say only that the change may not last, after their effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn replies_that_leave_it_open() {
-    let _turn = TURN.read().await;
+    let _turn = TURN.write().await;
     let Some(server) = Server::start_own(Topology::Standalone) else { return };
     let scene = Arc::new(Scene::patient(server).await);
     let concern = doc! { "code": 64, "errmsg": "waiting for replication timed out" };
@@ -321,7 +321,7 @@ fn cycles() -> u64 {
 /// Told as unknown is at most a change that met nothing else for as long as a call may take.
 #[tokio::test(flavor = "multi_thread")]
 async fn f15_replies_are_lost() {
-    let _turn = TURN.read().await;
+    let _turn = TURN.write().await;
     let server = match Server::own(Topology::ReplicaSet) {
         Ok(server) => server,
         Err(why) => return println!("fault F15 SKIPPED: {why}"),
