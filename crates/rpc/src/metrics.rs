@@ -51,6 +51,13 @@ pub struct Number {
     pub value: f64,
 }
 
+impl Number {
+    /// A number of things.
+    pub fn count(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { name, help, value: value as f64 }
+    }
+}
+
 /// How values of somebody else's were spread, without labels.
 #[derive(Clone, Debug)]
 pub struct Histogram {

@@ -27,16 +27,15 @@ impl Traffic {
     pub(crate) fn numbers(&self) -> [Number; 8] {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let now = |begun: &AtomicU64, over: &AtomicU64| load(begun).saturating_sub(load(over));
-        let number = |name, help, value: u64| Number { name, help, value: value as f64 };
         [
-            number("rpc_connections_open", "Connections now.", now(&self.connections, &self.closed)),
-            number("rpc_connections_total", "Connections let in.", load(&self.connections)),
-            number("rpc_connections_refused_total", "Connections turned away: too many.", load(&self.refused)),
-            number("rpc_connections_cut_total", "Connections ended with calls in flight.", load(&self.cut)),
-            number("rpc_streams_open", "Requests in flight.", now(&self.calls, &self.over)),
-            number("rpc_streams_total", "Requests begun.", load(&self.calls)),
-            number("rpc_received_bytes_total", "Bytes read from sockets.", load(&self.received_bytes)),
-            number("rpc_sent_bytes_total", "Bytes written to sockets.", load(&self.sent_bytes)),
+            Number::count("rpc_connections_open", "Connections now.", now(&self.connections, &self.closed)),
+            Number::count("rpc_connections_total", "Connections let in.", load(&self.connections)),
+            Number::count("rpc_connections_refused_total", "Connections turned away: too many.", load(&self.refused)),
+            Number::count("rpc_connections_cut_total", "Connections ended with calls in flight.", load(&self.cut)),
+            Number::count("rpc_streams_open", "Requests in flight.", now(&self.calls, &self.over)),
+            Number::count("rpc_streams_total", "Requests begun.", load(&self.calls)),
+            Number::count("rpc_received_bytes_total", "Bytes read from sockets.", load(&self.received_bytes)),
+            Number::count("rpc_sent_bytes_total", "Bytes written to sockets.", load(&self.sent_bytes)),
         ]
     }
 }

@@ -37,19 +37,18 @@ impl Counted {
 }
 
 fn stored(metrics: &Metrics) -> [Number; 11] {
-    let number = |name, help, value: u64| Number { name, help, value: value as f64 };
     [
-        number("storage_changes_total", "Changes asked for, refused ones included.", metrics.changes),
-        number("storage_commits_total", "Commits that held them.", metrics.commits),
-        number("storage_reads_total", "Reads that asked the database.", metrics.reads),
-        number("storage_cache_hits_total", "Reads that were answered from memory; not among the others.", metrics.cache_hits),
-        number("storage_queue", "Changes that wait for the writer.", metrics.queued),
-        number("storage_reads_queue", "Reads that wait for a reader.", metrics.reads_queued),
-        number("storage_stops_total", "Times that changes were no longer acknowledged.", metrics.stops),
-        number("storage_full_total", "Batches refused because the disk was full.", metrics.full),
-        number("storage_wal_bytes", "Size of the write-ahead log.", metrics.wal_bytes),
-        number("storage_wal_moves_total", "Times that the log was moved into the database.", metrics.log_moves),
-        number("storage_swept_total", "Documents removed because they had expired.", metrics.swept),
+        Number::count("storage_changes_total", "Changes asked for, refused ones included.", metrics.changes),
+        Number::count("storage_commits_total", "Commits that held them.", metrics.commits),
+        Number::count("storage_reads_total", "Reads that asked the database.", metrics.reads),
+        Number::count("storage_cache_hits_total", "Reads that were answered from memory; not among the others.", metrics.cache_hits),
+        Number::count("storage_queue", "Changes that wait for the writer.", metrics.queued),
+        Number::count("storage_reads_queue", "Reads that wait for a reader.", metrics.reads_queued),
+        Number::count("storage_stops_total", "Times that changes were no longer acknowledged.", metrics.stops),
+        Number::count("storage_full_total", "Batches refused because the disk was full.", metrics.full),
+        Number::count("storage_wal_bytes", "Size of the write-ahead log.", metrics.wal_bytes),
+        Number::count("storage_wal_moves_total", "Times that the log was moved into the database.", metrics.log_moves),
+        Number::count("storage_swept_total", "Documents removed because they had expired.", metrics.swept),
     ]
 }
 

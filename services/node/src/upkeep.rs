@@ -67,29 +67,28 @@ impl Upkeep {
             return Vec::new();
         };
         let lane = metrics.total();
-        let counted = |name, help, value: u64| Number { name, help, value: value as f64 };
         let told = |name, help, value: f64| Number { name, help, value };
         let mut numbers = vec![
-            counted("outbox_published_total", "Events that the bus took.", lane.published),
-            counted("outbox_failures_total", "Tries to publish that failed.", lane.failed),
-            counted("outbox_parkings_total", "Documents whose events were parked.", lane.parkings),
-            counted("outbox_parked", "Documents whose events are parked.", lane.parked),
-            counted("outbox_documents", "Documents with events that wait.", lane.waiting),
+            Number::count("outbox_published_total", "Events that the bus took.", lane.published),
+            Number::count("outbox_failures_total", "Tries to publish that failed.", lane.failed),
+            Number::count("outbox_parkings_total", "Documents whose events were parked.", lane.parkings),
+            Number::count("outbox_parked", "Documents whose events are parked.", lane.parked),
+            Number::count("outbox_documents", "Documents with events that wait.", lane.waiting),
             told("outbox_oldest_seconds", "Age of the oldest event that waits and is not parked.", lane.oldest_seconds),
             told("outbox_held", "1 while changes with events are refused: too many wait.", f64::from(u8::from(metrics.held))),
-            counted("due_runs_total", "Due documents that were worked at.", lane.runs),
-            counted("due_failures_total", "Of them, those whose work failed.", lane.run_failures),
+            Number::count("due_runs_total", "Due documents that were worked at.", lane.runs),
+            Number::count("due_failures_total", "Of them, those whose work failed.", lane.run_failures),
             told("due_lag_seconds", "For how long more has been due than could be begun.", lane.due_lag_seconds),
         ];
         if let Some(broker) = &self.broker {
             let traffic = broker.traffic();
             numbers.extend([
                 told("broker_connected", "1 while the broker takes events.", f64::from(u8::from(broker.ready().is_ok()))),
-                counted("broker_connections_total", "Connections made to the broker.", traffic.connections),
-                counted("broker_confirmed_total", "Events that the broker keeps.", traffic.confirmed),
-                counted("broker_consumed_total", "Events that subscribers here recorded.", traffic.consumed),
-                counted("broker_failures_total", "Tries of subscribers here that failed.", traffic.failed),
-                counted("broker_dead_total", "Events that went to a dead-letter queue.", traffic.dead),
+                Number::count("broker_connections_total", "Connections made to the broker.", traffic.connections),
+                Number::count("broker_confirmed_total", "Events that the broker keeps.", traffic.confirmed),
+                Number::count("broker_consumed_total", "Events that subscribers here recorded.", traffic.consumed),
+                Number::count("broker_failures_total", "Tries of subscribers here that failed.", traffic.failed),
+                Number::count("broker_dead_total", "Events that went to a dead-letter queue.", traffic.dead),
             ]);
         }
         numbers
